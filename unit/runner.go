@@ -2,6 +2,7 @@ package unit
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"time"
 )
@@ -42,6 +43,10 @@ type Runner interface {
 	// Journal yields what a unit has written, oldest first.
 	Journal(ctx context.Context, name string, opts JournalOptions) iter.Seq2[JournalEntry, error]
 }
+
+// ErrNotLoaded is the cause when a unit is to be started, stopped or read that
+// the runner has not loaded.
+var ErrNotLoaded = errors.New("unit is not loaded")
 
 // Unit is a unit file under its name.
 type Unit struct {
