@@ -1,0 +1,269 @@
+package registry
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/strakeproject/strake/kv"
+	"github.com/strakeproject/strake/unit"
+)
+
+// Scope says how much of the registry a View takes in. The zero value is all
+// units and machines, without unit states: what an engine needs.
+type Scope struct {
+	// Machine limits the view to what the agent of the machine with that ID
+	// needs: units scheduled to it, global units, and the machine itself.
+	Machine string
+	// States takes in unit states, which change far more often than all else.
+	States bool
+}
+
+// Changes are what differs since they were last taken: created, changed and
+// removed ones alike, each list ordered. Look in the View for what they are
+// now.
+type Changes struct {
+	Units    []string // unit names
+	Machines []string // machine IDs
+	States   []string // names of units of which a machine's state has changed
+}
+
+// Empty reports whether nothing differs.
+func (c Changes) Empty() bool { return len(c.Units)+len(c.Machines)+len(c.States) == 0 }
+
+// View is an image of a registry, kept current by watches. It includes every
+// write made through its own Registry as soon as that write has returned, and
+// those of others after a moment. While the store cannot be reached it shows
+// the last that was known. All methods are safe for concurrent use.
+//
+//	watch job/      ─┐
+//	watch machines/ ─┼─> apply ──> mirror ──> Changed ──> the reader: Take, Unit, Machine, ...
+//	watch states/   ─┤
+//	own writes      ─┘
+//
+// One goroutine for each directory reads, watches and applies; they end with
+// the context given to Follow, or by Close.
+type View struct {
+	r       *Registry
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+	changed chan struct{} // holds one token while Take has something to give
+
+	mu sync.Mutex
+	// m is protected by mu.
+	m *mirror
+	// own are writes of our own Registry that no watch has delivered yet, in
+	// the order of their indexes; protected by mu. What a watch delivers is
+	// not applied to a key that one of them has changed since.
+	own []kv.Event
+}
+
+// Follow reads what scope takes in and returns a View of it, in which
+// everything counts as changed. It fails if that first reading does. Afterwards
+// the view outlives all trouble with the store until ctx ends or it is closed.
+func (r *Registry) Follow(ctx context.Context, scope Scope) (*View, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	v := &View{r: r, cancel: cancel, changed: make(chan struct{}, 1), m: newMirror(scope)}
+	r.mu.Lock()
+	r.views[v] = struct{}{}
+	r.mu.Unlock()
+
+	var followers []*follower
+	for _, dir := range r.keys.followed(scope) {
+		f := &follower{r: r, v: v, dir: dir}
+		if err := f.load(ctx); err != nil {
+			v.Close()
+			return nil, err
+		}
+		followers = append(followers, f)
+	}
+	for _, f := range followers {
+		v.running.Go(func() { f.run(ctx) })
+	}
+	return v, nil
+}
+
+// followed lists the directories that a scope takes in.
+func (l layout) followed(scope Scope) []string {
+	dirs := []string{l.jobs(), l.machines()}
+	if scope.Machine != "" {
+		dirs[1] = l.machine(scope.Machine)
+	}
+	if scope.States {
+		dirs = append(dirs, l.states())
+	}
+	return dirs
+}
+
+// Close ends the view's watches. What it shows then stays.
+func (v *View) Close() {
+	v.cancel()
+	v.running.Wait()
+	v.r.mu.Lock()
+	defer v.r.mu.Unlock()
+	delete(v.r.views, v)
+}
+
+// Changed delivers a value when Take has something to give.
+func (v *View) Changed() <-chan struct{} { return v.changed }
+
+// Take returns what has changed since the last Take.
+func (v *View) Take() Changes {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	select {
+	case <-v.changed:
+	default:
+	}
+	c := Changes{
+		Units:    slices.Sorted(maps.Keys(v.m.changedUnits)),
+		Machines: slices.Sorted(maps.Keys(v.m.changedMachines)),
+		States:   slices.Sorted(maps.Keys(v.m.changedStates)),
+	}
+	clear(v.m.changedUnits)
+	clear(v.m.changedMachines)
+	clear(v.m.changedStates)
+	return c
+}
+
+// Unit returns the unit of that name, if the view takes it in and it can be
+// read.
+func (v *View) Unit(name string) (Unit, bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	u, err := v.m.unit(name)
+	return u, err == nil
+}
+
+// Units returns all units of the view that can be read, ordered by name.
+func (v *View) Units() []Unit {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	units := make([]Unit, 0, len(v.m.units))
+	for name := range v.m.names() {
+		if u, err := v.m.unit(name); err == nil {
+			units = append(units, u)
+		}
+	}
+	return units
+}
+
+// Machine returns the machine of that ID, if it is alive.
+func (v *View) Machine(id string) (Machine, bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.m.machine(id)
+}
+
+// Machines returns all machines that are alive, ordered by ID.
+func (v *View) Machines() []Machine {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return slices.Collect(v.m.allMachines())
+}
+
+// States returns the published states of a unit, ordered by machine. It is
+// empty for a scope without states.
+func (v *View) States(name string) []UnitState {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.m.statesOf(name)
+}
+
+// change runs f on the mirror and tells the reader if something came of it.
+func (v *View) change(f func(*mirror)) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	f(v.m)
+	if len(v.m.changedUnits)+len(v.m.changedMachines)+len(v.m.changedStates) == 0 {
+		return
+	}
+	select {
+	case v.changed <- struct{}{}:
+	default:
+	}
+}
+
+// offerFile takes in a unit file that a unit of the view may need.
+func (v *View) offerFile(h unit.Hash, f *unit.File) {
+	v.change(func(m *mirror) { m.offerFile(h, f) })
+}
+
+// missing lists the unit files that the view needs.
+func (v *View) missing() []unit.Hash {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.m.missing()
+}
+
+// applyOwn takes in a write of our own Registry.
+func (v *View) applyOwn(ev kv.Event) {
+	if !v.follows(ev.Node.Key) {
+		return
+	}
+	ev.Index = ev.Node.ModifiedIndex
+	v.change(func(m *mirror) {
+		// Writes made at the same time may be shown in either order.
+		i := len(v.own)
+		for i > 0 && v.own[i-1].Index > ev.Index {
+			i--
+		}
+		v.own = slices.Insert(v.own, i, ev)
+		for _, later := range v.own[i:] {
+			m.apply(v.r.keys, later)
+		}
+	})
+}
+
+// follows reports whether a watch of the view will deliver changes of key.
+func (v *View) follows(key string) bool {
+	for _, dir := range v.r.keys.followed(v.m.scope) {
+		if kv.Below(key, dir) {
+			return true
+		}
+	}
+	return false
+}
+
+// applyWatched takes in a change that the watch of dir delivered.
+func (v *View) applyWatched(dir string, ev kv.Event) {
+	v.change(func(m *mirror) {
+		known := false
+		for _, own := range v.own {
+			// A later write of our own to the key, or to a directory around it,
+			// has made this change history.
+			known = known || own.Index >= ev.Index && kv.Below(ev.Node.Key, own.Node.Key)
+		}
+		if !known {
+			m.apply(v.r.keys, ev)
+			// Our own later writes below it stand on top.
+			for _, own := range v.own {
+				if own.Index > ev.Index && kv.Below(own.Node.Key, ev.Node.Key) {
+					m.apply(v.r.keys, own)
+				}
+			}
+		}
+		v.forget(dir, ev.Index)
+	})
+}
+
+// forget drops our own writes below dir that its watch has caught up with.
+func (v *View) forget(dir string, index uint64) {
+	v.own = slices.DeleteFunc(v.own, func(own kv.Event) bool {
+		return own.Index <= index && kv.Below(own.Node.Key, dir)
+	})
+}
+
+// reload replaces what is known below dir by a reading of it made at index.
+func (v *View) reload(dir string, index uint64, found kv.Node) {
+	v.change(func(m *mirror) {
+		m.replace(v.r.keys, dir, found)
+		v.forget(dir, index)
+		for _, own := range v.own {
+			if kv.Below(own.Node.Key, dir) {
+				m.apply(v.r.keys, own)
+			}
+		}
+	})
+}
