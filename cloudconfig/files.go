@@ -1,0 +1,151 @@
+package cloudconfig
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+const (
+	defaultMode fs.FileMode = 0o644
+
+	// maxDecoded bounds what compressed contents may grow to, all files
+	// together.
+	maxDecoded = 64 << 20
+)
+
+// fileText is an item of write_files as it was written.
+type fileText struct {
+	at                                          place // of the item
+	path, content, encoding, permissions, owner string
+	contentLine, pathLine                       int
+}
+
+// fileTexts takes write_files.
+func fileTexts() target {
+	return target{want: "[]struct", take: func(d *decoder, at place) bool {
+		return d.items(at, func() { d.files = nil }, func(item place) bool {
+			if item.value.Kind != yaml.MappingNode {
+				return false
+			}
+			f := fileText{at: item, contentLine: item.line, pathLine: item.line}
+			d.mapping(item.value, item.path, []field{
+				{key: "path", to: lined(&f.pathLine, text(&f.path))},
+				{key: "content", to: lined(&f.contentLine, text(&f.content))},
+				{key: "encoding", to: text(&f.encoding), valid: validEncoding},
+				{key: "permissions", to: text(&f.permissions), valid: validPermissions, check: checkPermissions},
+				{key: "owner", to: text(&f.owner), check: checkOneLine},
+			})
+			d.files = append(d.files, f)
+			return true
+		}, "struct")
+	}}
+}
+
+// lined notes on which line a target's key stands.
+func lined(line *int, to target) target {
+	return target{want: to.want, take: func(d *decoder, at place) bool {
+		*line = at.line
+		return to.take(d, at)
+	}}
+}
+
+// finishFiles makes the Config's files of the items of write_files.
+func (d *decoder) finishFiles() {
+	for _, f := range d.files {
+		name := path.Join("/", f.path)
+		if name == "/" {
+			d.refuse(rulePaths, place{line: f.pathLine, path: f.at.path + ".path"}, fmt.Sprintf("%q does not name a file", f.path))
+			continue
+		}
+		if dir := path.Dir(name); dir == "/usr" || strings.HasPrefix(dir, "/usr/") {
+			d.note(rulePaths, SeverityError, f.pathLine, "file cannot be written to a read-only filesystem")
+		}
+		content, err := d.decodeContent(f.content, f.encoding)
+		if err != nil {
+			d.fail(place{line: f.contentLine, path: f.at.path + ".content"}, fmt.Sprintf("contents of %s: %v", name, err))
+			d.note(ruleContents, SeverityError, f.contentLine, "content cannot be decoded as %q", f.encoding)
+			continue
+		}
+		mode, _ := parsePermissions(f.permissions) // checked when it was read
+		d.config.WriteFiles = append(d.config.WriteFiles, File{Path: name, Content: content, Mode: mode, Owner: f.owner})
+	}
+}
+
+// decodeContent undoes an encoding: base64, gzip, or gzip within base64.
+func (d *decoder) decodeContent(content, encoding string) (string, error) {
+	if encoding == "" {
+		return content, nil
+	}
+	if !validEncoding.MatchString(encoding) {
+		return "", fmt.Errorf("unsupported encoding %q", encoding)
+	}
+	if strings.HasSuffix(encoding, "64") {
+		raw, err := base64.StdEncoding.DecodeString(stripBlanks(content))
+		if err != nil {
+			return "", fmt.Errorf("unable to decode base64: %w", err)
+		}
+		content = string(raw)
+	}
+	if strings.HasPrefix(encoding, "gz") {
+		raw, err := gunzip(content, maxDecoded-d.decoded)
+		if err != nil {
+			return "", fmt.Errorf("unable to decode gzip: %w", err)
+		}
+		content = raw
+	}
+	d.decoded += int64(len(content))
+	if d.decoded > maxDecoded {
+		return "", errTooLarge
+	}
+	return content, nil
+}
+
+var errTooLarge = fmt.Errorf("contents of all files together exceed %d MiB", maxDecoded>>20)
+
+// gunzip decompresses content and checks it to its end. It stops when the
+// result is longer than most bytes.
+func gunzip(content string, most int64) (string, error) {
+	r, err := gzip.NewReader(strings.NewReader(content))
+	if err != nil {
+		return "", err
+	}
+	var out bytes.Buffer
+	if _, err := io.Copy(&out, io.LimitReader(r, max(most, 0)+1)); err != nil {
+		return "", err
+	}
+	if int64(out.Len()) > most {
+		return "", errTooLarge
+	}
+	return out.String(), nil
+}
+
+func checkPermissions(text string) error {
+	_, err := parsePermissions(text)
+	return err
+}
+
+// parsePermissions reads octal permission bits. Set-uid, set-gid and sticky
+// bits are dropped, as the original drops them.
+func parsePermissions(text string) (fs.FileMode, error) {
+	if text == "" {
+		return defaultMode, nil
+	}
+	bits, err := strconv.ParseInt(text, 8, 32)
+	if err != nil || bits < 0 {
+		if errors.Is(err, strconv.ErrRange) {
+			return 0, fmt.Errorf("file permissions %q are out of range", text)
+		}
+		return 0, fmt.Errorf("unable to parse file permissions %q as an octal number", text)
+	}
+	return fs.FileMode(bits) & fs.ModePerm, nil
+}
