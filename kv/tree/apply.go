@@ -1,0 +1,345 @@
+package tree
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/strakeproject/strake/kv"
+	"github.com/strakeproject/strake/raftstore"
+)
+
+// A txn applies the commands of one Apply. It reads and writes through an
+// indexed batch, so that each command sees the ones before it, and collects
+// the events for the hub.
+type txn struct {
+	t      *Tree
+	b      *pebble.Batch
+	state  state
+	events []event
+	next   int64 // the earliest expiry set
+	locked bool  // holds the hub's lock, from the first removal of a directory on
+}
+
+// Apply applies commands, each to the state that the ones before it left, and
+// returns one encoded [Result] for each. An undecodable command changes nothing.
+// When Apply returns, reads see the new state and watchers know of it.
+func (t *Tree) Apply(cmds []raftstore.Command, pos raftstore.Position) ([][]byte, error) {
+	if err := t.failed.Load(); err != nil {
+		return nil, fmt.Errorf("tree: storage failed: %w", *err)
+	}
+	if t.db == nil {
+		return nil, ErrClosed
+	}
+	x := &txn{t: t, b: t.db.NewIndexedBatch(), state: t.state, next: never}
+	defer x.done()
+	results := make([][]byte, len(cmds))
+	for i, c := range cmds {
+		x.state.clock = max(x.state.clock, c.Stamp)
+		res, err := x.command(c.Data)
+		if err != nil {
+			return nil, fmt.Errorf("tree: apply command %d of entry %d: %w", c.Seq, c.Index, err)
+		}
+		results[i] = res.Encode()
+	}
+	x.state.pos = pos
+	if err := x.commit(); err != nil {
+		return nil, fmt.Errorf("tree: commit up to entry %d: %w", pos.Index, err)
+	}
+	return results, nil
+}
+
+// done releases what the txn holds.
+func (x *txn) done() {
+	if x.locked {
+		x.t.hub.mu.Unlock()
+	}
+	x.b.Close() // it has been committed or serves nobody
+}
+
+// commit writes the batch and makes its effects known: first to reads, then to
+// watchers.
+func (x *txn) commit() error {
+	t := x.t
+	if err := t.hist.prune(x.b, t.cfg.limits, x.state.index, x.state.clock); err != nil {
+		return err
+	}
+	if err := x.b.Set(metaState, x.state.encode(), nil); err != nil {
+		return err
+	}
+	if m := x.state.pos.Membership; !bytes.Equal(m, t.state.pos.Membership) {
+		if err := x.b.Set(metaMembership, m, nil); err != nil {
+			return err
+		}
+	}
+	t.floor.Store(t.hist.floor(x.state.index))
+	if err := x.b.Commit(pebble.NoSync); err != nil {
+		return err
+	}
+	t.state = x.state
+	t.state.pos.Membership = slices.Clone(x.state.pos.Membership)
+	t.index.Store(x.state.index)
+	if !x.locked {
+		t.hub.mu.Lock()
+		x.locked = true
+	}
+	t.hub.publish(x.events, x.state.index, t.floor.Load())
+	t.due.add(x.next)
+	return nil
+}
+
+// command applies one command.
+func (x *txn) command(data []byte) (Result, error) {
+	c, err := DecodeCommand(data)
+	if err != nil {
+		return Result{Err: &kv.Error{Code: kv.CodeRaftInternal, Cause: err.Error()}}, nil
+	}
+	if e := c.check(); e != nil {
+		return Result{Err: e}, nil
+	}
+	var ev kv.Event
+	switch c.Op {
+	case OpSet, OpCreate, OpCreateInOrder:
+		ev, err = x.put(&c)
+	case OpUpdate, OpCompareAndSwap:
+		ev, err = x.modify(&c)
+	case OpDelete, OpCompareAndDelete:
+		ev, err = x.remove(&c)
+	case OpExpire:
+		return Result{}, x.expire(&c)
+	case OpPutMember:
+		return Result{}, x.putMember(&c)
+	}
+	// An error of the key space is an answer; any other ends the machine.
+	if e, ok := errors.AsType[*kv.Error](err); ok {
+		return Result{Err: e}, nil
+	}
+	return Result{Event: ev}, err
+}
+
+// refuse returns an error of the key space as it stands.
+func (x *txn) refuse(code kv.Code, cause string) error {
+	return &kv.Error{Code: code, Cause: cause, Index: x.state.index}
+}
+
+// put applies set, create and create-in-order.
+func (x *txn) put(c *Command) (kv.Event, error) {
+	key, action := c.Key, kv.ActionCreate
+	switch {
+	case c.Op == OpCreateInOrder:
+		key = under(key) + fmt.Sprintf("%020d", x.state.index+1)
+	case c.Op == OpSet:
+		action = kv.ActionSet
+	}
+	if key == "/" {
+		return kv.Event{}, x.refuse(kv.CodeRootReadOnly, "/")
+	}
+	old, err := x.record(key)
+	if err != nil {
+		return kv.Event{}, err
+	}
+	switch {
+	case old != nil && action == kv.ActionCreate:
+		return kv.Event{}, x.refuse(kv.CodeKeyExists, key)
+	case old != nil && old.dir:
+		return kv.Event{}, x.refuse(kv.CodeNotFile, key)
+	case old == nil && c.Refresh:
+		return kv.Event{}, x.missing(key)
+	case old == nil:
+		if err := x.makeParents(key); err != nil {
+			return kv.Event{}, err
+		}
+	}
+	index := x.state.index + 1
+	r := record{dir: c.Dir, created: index, modified: index, version: 1, expires: x.expiry(c), value: c.Value}
+	if c.Refresh {
+		r.value = old.value
+	}
+	if r.dir {
+		r.value = ""
+	}
+	if err := x.store(key, old, &r); err != nil {
+		return kv.Event{}, err
+	}
+	return x.emit(action, r.node(key), prevNode(key, old), c.Refresh)
+}
+
+// modify applies update and compare-and-swap.
+func (x *txn) modify(c *Command) (kv.Event, error) {
+	action := kv.ActionUpdate
+	if c.Op == OpCompareAndSwap {
+		action = kv.ActionCompareAndSwap
+	}
+	if c.Key == "/" {
+		return kv.Event{}, x.refuse(kv.CodeRootReadOnly, "/")
+	}
+	old, err := x.existing(c.Key)
+	if err != nil {
+		return kv.Event{}, err
+	}
+	if old.dir && (c.compares() || c.Value != "") {
+		return kv.Event{}, x.refuse(kv.CodeNotFile, c.Key)
+	}
+	if err := x.compare(c, old); err != nil {
+		return kv.Event{}, err
+	}
+	index := x.state.index + 1
+	r := *old
+	r.version++
+	r.expires = x.expiry(c)
+	if !c.Refresh && !r.dir {
+		r.value = c.Value
+	}
+	node := r.node(c.Key)
+	node.ModifiedIndex = index
+	if !r.dir { // a directory keeps its stored index, as in the original
+		r.modified = index
+	}
+	if err := x.store(c.Key, old, &r); err != nil {
+		return kv.Event{}, err
+	}
+	return x.emit(action, node, prevNode(c.Key, old), c.Refresh)
+}
+
+// remove applies delete and compare-and-delete.
+func (x *txn) remove(c *Command) (kv.Event, error) {
+	if c.Key == "/" {
+		if c.compares() {
+			return kv.Event{}, x.refuse(kv.CodeNotFile, "")
+		}
+		return kv.Event{}, x.refuse(kv.CodeRootReadOnly, "/")
+	}
+	old, err := x.existing(c.Key)
+	if err != nil {
+		return kv.Event{}, err
+	}
+	if old.dir {
+		if c.compares() || !c.Dir && !c.Recursive {
+			return kv.Event{}, x.refuse(kv.CodeNotFile, c.Key)
+		}
+		if !c.Recursive {
+			full, err := x.hasChildren(c.Key)
+			if err != nil {
+				return kv.Event{}, err
+			}
+			if full {
+				return kv.Event{}, x.refuse(kv.CodeDirNotEmpty, c.Key)
+			}
+		}
+	}
+	if err := x.compare(c, old); err != nil {
+		return kv.Event{}, err
+	}
+	action := kv.ActionDelete
+	if c.compares() {
+		action = kv.ActionCompareAndDelete
+	}
+	return x.drop(action, c.Key, old)
+}
+
+// compare holds a node against the condition of a command.
+func (x *txn) compare(c *Command, old *record) error {
+	if !c.compares() {
+		return nil
+	}
+	var cause string
+	if c.PrevValue != "" && c.PrevValue != old.value {
+		cause = fmt.Sprintf("[%s != %s]", c.PrevValue, old.value)
+	}
+	if c.PrevIndex != 0 && c.PrevIndex != old.modified {
+		if cause != "" {
+			cause += " "
+		}
+		cause += fmt.Sprintf("[%d != %d]", c.PrevIndex, old.modified)
+	}
+	if cause != "" {
+		return x.refuse(kv.CodeCompareFailed, cause)
+	}
+	return nil
+}
+
+// expiry returns when a node written now expires; 0 for never.
+func (x *txn) expiry(c *Command) int64 {
+	switch {
+	case c.TTL == 0:
+		return 0
+	case c.TTL > 0 && x.state.clock > math.MaxInt64-1-int64(c.TTL):
+		return math.MaxInt64 - 1
+	}
+	return max(x.state.clock+int64(max(c.TTL, 0)), 1)
+}
+
+// expire removes what is due, earliest first.
+func (x *txn) expire(c *Command) error {
+	limit := min(nanos(c.Now), x.state.clock)
+	var keys [][]byte
+	err := scan(x.b, []byte{tableExpiry}, tableEnd(tableExpiry), func(k, _ []byte) (bool, error) {
+		at, _, ok := splitExpiryKey(k)
+		if !ok {
+			return false, fmt.Errorf("malformed expiry key %x", k)
+		}
+		if at > limit || len(keys) >= c.Max {
+			return false, nil
+		}
+		keys = append(keys, bytes.Clone(k))
+		return true, nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, k := range keys {
+		at, key, _ := splitExpiryKey(k)
+		if err := x.b.Delete(k, nil); err != nil {
+			return err
+		}
+		r, err := x.record(key)
+		if err != nil {
+			return err
+		}
+		// The node may have gone with a directory, and another may be there now.
+		if r == nil || r.expires != at {
+			continue
+		}
+		if _, err := x.drop(kv.ActionExpire, key, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// putMember stores what a member publishes. Like every change it takes an
+// index, though no event goes with it.
+func (x *txn) putMember(c *Command) error {
+	if err := x.b.Set(memberKey(c.Member.ID), appendMember(nil, c.Member), nil); err != nil {
+		return err
+	}
+	x.state.index++
+	return x.t.hist.add(x.b, x.t.cfg.limits, x.state.index, x.state.clock, 0)
+}
+
+// emit makes the next index's event and stores it in the changelog.
+func (x *txn) emit(action kv.Action, node kv.Node, prev *kv.Node, refresh bool) (kv.Event, error) {
+	x.state.index++
+	ev := event{refresh: refresh, Event: kv.Event{Action: action, Node: node, PrevNode: prev, Index: x.state.index}}
+	data := ev.append(make([]byte, 0, ev.size()))
+	if err := x.b.Set(eventKey(ev.Index), data, nil); err != nil {
+		return kv.Event{}, err
+	}
+	if err := x.t.hist.add(x.b, x.t.cfg.limits, ev.Index, x.state.clock, int64(len(data))); err != nil {
+		return kv.Event{}, err
+	}
+	x.events = append(x.events, ev)
+	return ev.Event, nil
+}
+
+func prevNode(key string, old *record) *kv.Node {
+	if old == nil {
+		return nil
+	}
+	n := old.node(key)
+	return &n
+}

@@ -1,0 +1,151 @@
+package tree
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// limits say how much history is kept: what is among the latest events, or
+// younger than age, but not beyond bytes.
+type limits struct {
+	events uint64
+	age    time.Duration
+	bytes  int64
+}
+
+func (l *limits) setDefaults() {
+	if l.events == 0 {
+		l.events = 10_000
+	}
+	if l.age == 0 {
+		l.age = 10 * time.Minute
+	}
+	if l.bytes == 0 {
+		l.bytes = 256 << 20
+	}
+}
+
+// history keeps the books of the changelog. It is cut in segments of
+// consecutive indexes, which go as a whole, oldest first: one range deletion
+// for hundreds of events. When one goes depends on commands and their stamps
+// alone, so that all members forget the same things.
+type history struct {
+	segs  []segment
+	bytes int64 // of all segments
+}
+
+// A segment covers the store indexes first..last, without gaps between
+// segments. Stored under its first index.
+type segment struct {
+	first, last uint64
+	bytes       int64
+	stamp       int64 // clock at last
+}
+
+// segmentBytes ends a segment early, so that big events go in small lots too.
+const segmentBytes = 4 << 20
+
+// floor returns the oldest index of which history is complete.
+func (h *history) floor(index uint64) uint64 {
+	if len(h.segs) == 0 {
+		return index + 1
+	}
+	return h.segs[0].first
+}
+
+// add accounts for an index that took so many bytes, and stores the books.
+func (h *history) add(b *pebble.Batch, lim limits, index uint64, clock, bytes int64) error {
+	perSegment := min(max(lim.events/16, 1), 1024)
+	n := len(h.segs)
+	if n == 0 || h.segs[n-1].last-h.segs[n-1].first+1 >= perSegment || h.segs[n-1].bytes >= segmentBytes {
+		h.segs = append(h.segs, segment{first: index})
+		n++
+	}
+	s := &h.segs[n-1]
+	s.last, s.stamp = index, clock
+	s.bytes += bytes
+	h.bytes += bytes
+	return b.Set(segmentKey(s.first), s.encode(), nil)
+}
+
+// prune drops the segments that the limits no longer cover.
+func (h *history) prune(b *pebble.Batch, lim limits, index uint64, clock int64) error {
+	for len(h.segs) > 1 {
+		s := h.segs[0]
+		old := index-s.last >= lim.events && clock-s.stamp > int64(lim.age)
+		if !old && h.bytes <= lim.bytes {
+			return nil
+		}
+		if err := b.DeleteRange(eventKey(s.first), eventKey(s.last+1), nil); err != nil {
+			return err
+		}
+		if err := b.Delete(segmentKey(s.first), nil); err != nil {
+			return err
+		}
+		h.bytes -= s.bytes
+		h.segs = h.segs[1:]
+	}
+	return nil
+}
+
+func (s *segment) encode() []byte {
+	b := binary.AppendUvarint(nil, s.last)
+	b = binary.AppendVarint(b, s.bytes)
+	return binary.AppendVarint(b, s.stamp)
+}
+
+// load reads the books.
+func (h *history) load(r pebble.Reader) error {
+	upper := append(metaSegment[:1:1], metaSegment[1]+1)
+	return scan(r, metaSegment, upper, func(k, v []byte) (bool, error) {
+		if len(k) != len(metaSegment)+8 {
+			return false, fmt.Errorf("malformed history segment key %x", k)
+		}
+		d := decoder{b: v}
+		s := segment{first: binary.BigEndian.Uint64(k[len(metaSegment):])}
+		s.last, s.bytes, s.stamp = d.uvarint(), d.varint(), d.varint()
+		if !d.done() || s.last < s.first {
+			return false, fmt.Errorf("malformed history segment %d", s.first)
+		}
+		h.segs = append(h.segs, s)
+		h.bytes += s.bytes
+		return true, nil
+	})
+}
+
+// errHistory ends the reading of a changelog that no longer goes back so far.
+var errHistory = errors.New("history cleared")
+
+// readHistory calls fn for each stored event from index lo up to index hi,
+// until it returns false. It fails with errHistory if lo is below the floor.
+func (t *Tree) readHistory(lo, hi uint64, fn func(event) bool) error {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if t.db == nil {
+		return t.stopped()
+	}
+	it, err := t.db.NewIter(&pebble.IterOptions{LowerBound: eventKey(lo), UpperBound: eventKey(hi + 1)})
+	if err != nil {
+		return err
+	}
+	// The floor rises before the events below it go, so this notices whatever
+	// the iterator, which stands still from here on, may lack.
+	if lo < t.floor.Load() {
+		return errors.Join(errHistory, it.Close())
+	}
+	for ok := it.First(); ok; ok = it.Next() {
+		d := decoder{b: it.Value()}
+		ev := decodeEvent(&d)
+		if !d.done() {
+			return errors.Join(fmt.Errorf("malformed event under %x", it.Key()), it.Close())
+		}
+		if !fn(ev) {
+			break
+		}
+	}
+	return it.Close()
+}
