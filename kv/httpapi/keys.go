@@ -1,0 +1,149 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/strakeproject/strake/kv"
+)
+
+const keysPrefix = "/v2/keys"
+
+const keysMethods = "HEAD,GET,PUT,POST,DELETE"
+
+// serveKeys answers a request for a key. Watches also end when stop does.
+func (a *API) serveKeys(w http.ResponseWriter, r *http.Request, stop context.Context) {
+	switch r.Method {
+	case http.MethodHead, http.MethodGet, http.MethodPut, http.MethodPost, http.MethodDelete:
+	default:
+		methodNotAllowed(w, keysMethods)
+		return
+	}
+	key := kv.Clean(strings.TrimPrefix(r.URL.Path, keysPrefix))
+	q, err := decode(r, a.cfg.MaxBodyBytes)
+	if err != nil {
+		a.writeError(w, r, err)
+		return
+	}
+	if q.wait && !q.quorum {
+		a.serveWatch(w, r, key, q, stop)
+		return
+	}
+	ctx := r.Context()
+	if r.Method != http.MethodGet && r.Method != http.MethodHead || q.quorum {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, a.cfg.RequestTimeout)
+		defer cancel()
+	}
+	ev, err := do(ctx, a.cfg.Store, r.Method, key, q)
+	if err != nil {
+		a.writeError(w, r, err)
+		return
+	}
+	writes := r.Method == http.MethodPut || r.Method == http.MethodPost
+	a.writeEvent(w, &ev, q.noValueOnSuccess && writes)
+}
+
+// do carries a request to the store.
+func do(ctx context.Context, s kv.Store, method, key string, q request) (kv.Event, error) {
+	switch method {
+	case http.MethodPut:
+		return put(ctx, s, key, q)
+	case http.MethodPost:
+		return s.CreateInOrder(ctx, key, q.value, kv.CreateOptions{TTL: q.ttl, Dir: q.dir})
+	case http.MethodDelete:
+		if q.conditional() {
+			return s.CompareAndDelete(ctx, key, q.condition())
+		}
+		return s.Delete(ctx, key, kv.DeleteOptions{Dir: q.dir, Recursive: q.recursive})
+	}
+	return s.Get(ctx, key, kv.GetOptions{
+		Recursive: q.recursive,
+		Sorted:    q.sorted,
+		Quorum:    q.quorum && method == http.MethodGet,
+	})
+}
+
+// put picks the operation: prevExist=false beats the other conditions, and
+// prevExist=true adds nothing to them.
+func put(ctx context.Context, s kv.Store, key string, q request) (kv.Event, error) {
+	switch {
+	case q.prevExistGiven && !q.prevExist:
+		return s.Create(ctx, key, q.value, kv.CreateOptions{TTL: q.ttl, Dir: q.dir})
+	case q.conditional():
+		return s.CompareAndSwap(ctx, key, q.value, q.condition(), kv.UpdateOptions{TTL: q.ttl, Refresh: q.refresh})
+	case q.prevExistGiven:
+		return s.Update(ctx, key, q.value, kv.UpdateOptions{TTL: q.ttl, Refresh: q.refresh})
+	}
+	return s.Set(ctx, key, q.value, kv.SetOptions{TTL: q.ttl, Dir: q.dir, Refresh: q.refresh})
+}
+
+// writeEvent answers with an event, or with its action alone.
+func (a *API) writeEvent(w http.ResponseWriter, ev *kv.Event, actionOnly bool) {
+	buf := a.buffers.Get().(*[]byte)
+	defer a.buffers.Put(buf)
+	b := (*buf)[:0]
+	if actionOnly {
+		b = append(append(append(b, `{"action":"`...), ev.Action...), "\"}\n"...)
+	} else {
+		b = appendEvent(b, ev, time.Now())
+	}
+	*buf = b
+
+	status := http.StatusOK
+	if ev.Action == kv.ActionCreate || ev.Action == kv.ActionSet && ev.PrevNode == nil {
+		status = http.StatusCreated
+	}
+	a.keyHeaders(w.Header(), ev.Index)
+	writeJSON(w, status, b)
+}
+
+// keyHeaders sets the headers of a successful key request or watch.
+func (a *API) keyHeaders(h http.Header, index uint64) {
+	raftIndex, raftTerm := a.cfg.Cluster.Raft()
+	a.clusterHeader(h)
+	h["X-Etcd-Index"] = []string{strconv.FormatUint(index, 10)}
+	h["X-Raft-Index"] = []string{strconv.FormatUint(raftIndex, 10)}
+	h["X-Raft-Term"] = []string{strconv.FormatUint(raftTerm, 10)}
+}
+
+// writeError answers with an error of the key space. What is not one is a
+// failure of the cluster below.
+func (a *API) writeError(w http.ResponseWriter, r *http.Request, err error) {
+	e, ok := errors.AsType[*kv.Error](err)
+	if !ok {
+		e = &kv.Error{Code: kv.CodeRaftInternal, Cause: err.Error()}
+		if errors.Is(err, context.DeadlineExceeded) {
+			e.Cause = "etcdserver: request timed out"
+		}
+	}
+	status := statusOf(e.Code)
+	if status == http.StatusInternalServerError && r.Context().Err() == nil {
+		a.cfg.Logger.Warn("key request failed", "method", r.Method, "path", r.URL.Path, "err", err)
+	}
+	h := w.Header()
+	a.clusterHeader(h)
+	h["X-Etcd-Index"] = []string{strconv.FormatUint(e.Index, 10)}
+	writeJSON(w, status, appendError(nil, e))
+}
+
+// statusOf returns the HTTP status that goes with an error code.
+func statusOf(c kv.Code) int {
+	switch c {
+	case kv.CodeKeyNotFound:
+		return http.StatusNotFound
+	case kv.CodeNotFile, kv.CodeDirNotEmpty:
+		return http.StatusForbidden
+	case kv.CodeUnauthorized:
+		return http.StatusUnauthorized
+	case kv.CodeCompareFailed, kv.CodeKeyExists:
+		return http.StatusPreconditionFailed
+	case kv.CodeRaftInternal, kv.CodeLeaderElection:
+		return http.StatusInternalServerError
+	}
+	return http.StatusBadRequest
+}

@@ -1,0 +1,437 @@
+package httpapi_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+
+	"github.com/strakeproject/strake/kv"
+	"github.com/strakeproject/strake/kv/httpapi"
+	"github.com/strakeproject/strake/kv/tree"
+)
+
+// A script replays the commands of a transcript against a server:
+//
+//	http          one request a line: METHOD TARGET [FORM]; answers with status,
+//	              store index and body
+//	raw           one request as it goes over the wire; answers with all headers
+//	watch NAME    begins a watch of the target given; answers with its headers
+//	recv NAME...  what the watches have received since; "(waiting)" or "(ended)"
+//	              for those with nothing new
+//	hangup NAME   closes a watch's connection
+//	sleep D       lets time pass
+//	stop          ends the server
+type script struct {
+	dial   func() (net.Conn, error)
+	settle func() // waits until nothing moves any more
+	stop   func()
+	// patience is how long recv may wait for what is expected, where settle
+	// cannot tell.
+	patience time.Duration
+
+	watches map[string]*watching
+}
+
+// watching is a watch under way. Its goroutine ends with the connection.
+type watching struct {
+	conn net.Conn
+	mu   sync.Mutex
+	got  []string
+	done bool
+}
+
+func (s *script) run(t *testing.T, d *datadriven.TestData) string {
+	t.Helper()
+	out, err := s.command(d)
+	if err != nil {
+		d.Fatalf(t, "%s: %v", d.Cmd, err)
+	}
+	return out
+}
+
+func (s *script) command(d *datadriven.TestData) (string, error) {
+	switch d.Cmd {
+	case "http":
+		var out strings.Builder
+		for line := range strings.Lines(d.Input) {
+			answer, err := s.request(strings.TrimSpace(line))
+			if err != nil {
+				return "", fmt.Errorf("%s: %w", line, err)
+			}
+			out.WriteString(answer)
+		}
+		return out.String(), nil
+	case "raw":
+		return s.raw(d.Input)
+	case "watch":
+		return s.watch(d.CmdArgs[0].Key, d.Input)
+	case "recv":
+		return s.recv(d), nil
+	case "hangup":
+		return "", s.watches[d.CmdArgs[0].Key].conn.Close()
+	case "sleep":
+		pause, err := time.ParseDuration(d.CmdArgs[0].Key)
+		time.Sleep(pause)
+		return "", err
+	case "stop":
+		s.stop()
+		return "", nil
+	}
+	return "", fmt.Errorf("unknown command")
+}
+
+// exchange sends a request and reads the head of its answer.
+func (s *script) exchange(method, wire string) (net.Conn, *http.Response, error) {
+	conn, err := s.dial()
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, err := io.WriteString(conn, wire); err != nil {
+		conn.Close()
+		return nil, nil, err
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
+	if err != nil {
+		conn.Close()
+		return nil, nil, err
+	}
+	return conn, resp, nil
+}
+
+// wireForm spells a request out.
+func wireForm(line string) (method, wire string) {
+	method, rest, _ := strings.Cut(line, " ")
+	target, body, _ := strings.Cut(rest, " ")
+	wire = fmt.Sprintf("%s %s HTTP/1.1\r\nHost: etcd\r\n", method, target)
+	if body != "" {
+		wire += "Content-Type: application/x-www-form-urlencoded\r\n"
+	}
+	return method, wire + fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(body), body)
+}
+
+func (s *script) request(line string) (string, error) {
+	method, wire := wireForm(line)
+	conn, resp, err := s.exchange(method, wire)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return "", err
+	}
+	return strings.TrimRight(head(resp)+" "+string(body), " \n") + "\n", nil
+}
+
+// head gives the status and the headers that matter for keys.
+func head(resp *http.Response) string {
+	out := fmt.Sprint(resp.StatusCode)
+	if index := resp.Header.Get("X-Etcd-Index"); index != "" {
+		out += " [" + index + "]"
+	}
+	if to := resp.Header.Get("Location"); to != "" {
+		out += " -> " + to
+	}
+	return out
+}
+
+func (s *script) raw(input string) (string, error) {
+	headers, body, _ := strings.Cut(input+"\n", "\n\n")
+	method, _, _ := strings.Cut(headers, " ")
+	body = strings.TrimSuffix(body, "\n")
+	wire := strings.ReplaceAll(strings.TrimRight(headers, "\n"), "\n", "\r\n")
+	conn, resp, err := s.exchange(method, wire+"\r\n\r\n"+body)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	content, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return "", err
+	}
+	lines := []string{}
+	for name, values := range resp.Header {
+		if name != "Date" {
+			lines = append(lines, name+": "+strings.Join(values, " | "))
+		}
+	}
+	slices.Sort(lines)
+	return fmt.Sprintf("%s\n%s\n%q\n", resp.Status, strings.Join(lines, "\n"), content), nil
+}
+
+func (s *script) watch(name, target string) (string, error) {
+	conn, resp, err := s.exchange("GET", fmt.Sprintf("GET %s HTTP/1.1\r\nHost: etcd\r\n\r\n", strings.TrimSpace(target)))
+	if err != nil {
+		return "", err
+	}
+	if resp.StatusCode != http.StatusOK {
+		defer conn.Close()
+		body, err := io.ReadAll(resp.Body)
+		return head(resp) + " " + string(body), err
+	}
+	w := &watching{conn: conn}
+	if s.watches == nil {
+		s.watches = map[string]*watching{}
+	}
+	s.watches[name] = w
+	go w.read(resp.Body)
+	return head(resp) + "\n", nil
+}
+
+func (w *watching) read(body io.Reader) {
+	lines := bufio.NewScanner(body)
+	for lines.Scan() {
+		w.mu.Lock()
+		w.got = append(w.got, lines.Text())
+		w.mu.Unlock()
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.done = true
+	w.conn.Close()
+}
+
+// recv tells what watches have received since it was last called.
+func (s *script) recv(d *datadriven.TestData) string {
+	for start := time.Now(); ; {
+		s.settle()
+		var out strings.Builder
+		for _, arg := range d.CmdArgs {
+			fmt.Fprintf(&out, "%s: %s\n", arg.Key, s.watches[arg.Key].peek())
+		}
+		if time.Since(start) < s.patience && mask(out.String()) != mask(d.Expected) {
+			continue
+		}
+		for _, arg := range d.CmdArgs {
+			s.watches[arg.Key].forget()
+		}
+		return out.String()
+	}
+}
+
+func (w *watching) peek() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case len(w.got) > 0:
+		return strings.Join(w.got, "\n   ")
+	case w.done:
+		return "(ended)"
+	}
+	return "(waiting)"
+}
+
+func (w *watching) forget() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.got = nil
+}
+
+var times = regexp.MustCompile(`"expiration":"[^"]*","ttl":\d+`)
+
+// mask hides the times in an answer.
+func mask(s string) string { return times.ReplaceAllString(s, `"expiration":"T","ttl":N`) }
+
+func (s *script) close() {
+	for _, w := range s.watches {
+		w.conn.Close()
+	}
+}
+
+// pipeListener is a listener in memory.
+type pipeListener struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func newPipeListener() *pipeListener {
+	return &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
+}
+
+func (l *pipeListener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *pipeListener) dial() (net.Conn, error) {
+	client, server := net.Pipe()
+	select {
+	case l.conns <- server:
+		return client, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *pipeListener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return nil
+}
+
+func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
+
+// trio is a cluster of three, whose second member has not started.
+type trio struct{ sick bool }
+
+func (trio) ClusterID() uint64 { return 0xcdf818194e3a8c }
+func (trio) Members() []httpapi.Member {
+	return []httpapi.Member{
+		{ID: 0xce2a822cea30bfca, Name: "c", PeerURLs: []string{"http://c:2380"}, ClientURLs: []string{"http://c:4001", "http://c:2379"}},
+		{ID: 0x2e, Name: "", PeerURLs: []string{"http://b:2380"}},
+		{ID: 0x1a, Name: "a", PeerURLs: []string{"http://a:7001", "http://a:2380"}, ClientURLs: []string{"http://a:2379"}},
+	}
+}
+func (c trio) Leader() uint64 {
+	if c.sick {
+		return 0
+	}
+	return 0x1a
+}
+func (trio) Raft() (index, term uint64) { return 42, 7 }
+func (c trio) CheckHealth(ctx context.Context) error {
+	if c.sick {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return nil
+}
+
+// firstIndex is the store index that transcripts begin at: that of a new
+// member of the original.
+const firstIndex = 3
+
+// localScript serves a new store in memory, inside a bubble.
+func localScript(t *testing.T, cluster httpapi.Cluster) *script {
+	store, err := tree.NewLocal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range firstIndex - 1 {
+		mustSet(t, store, "/_pad")
+	}
+	if _, err := store.Delete(t.Context(), "/_pad", kv.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	api := httpapi.New(httpapi.Config{Store: store, Cluster: cluster, Version: "3.4.23"})
+	l := newPipeListener()
+	ctx, cancel := context.WithCancel(context.Background())
+	var served sync.WaitGroup
+	served.Go(func() {
+		if err := api.Serve(ctx, l); err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	})
+	stop := func() { cancel(); served.Wait() }
+	t.Cleanup(func() {
+		stop()
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &script{dial: l.dial, settle: synctest.Wait, stop: stop}
+}
+
+func mustSet(t *testing.T, s kv.Store, key string) {
+	t.Helper()
+	if _, err := s.Set(t.Context(), key, "", kv.SetOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestTranscripts replays sessions with the server on a clock of their own,
+// which begins on 2000-01-01.
+func TestTranscripts(t *testing.T) {
+	for _, dir := range []string{"testdata/keys", "testdata/ours"} {
+		datadriven.Walk(t, dir, func(t *testing.T, path string) {
+			synctest.Test(t, func(t *testing.T) {
+				s := localScript(t, trio{sick: strings.Contains(path, "sick")})
+				defer s.close()
+				datadriven.RunTest(t, path, s.run)
+			})
+		})
+	}
+}
+
+// TestTheOriginalAnswersTheSame replays the transcripts that hold for any server
+// of the v2 API with etcd itself, where that is installed.
+func TestTheOriginalAnswersTheSame(t *testing.T) {
+	datadriven.Walk(t, "testdata/keys", func(t *testing.T, path string) {
+		s := etcdScript(t)
+		defer s.close()
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			out := s.run(t, d)
+			if mask(out) == mask(d.Expected) {
+				return d.Expected
+			}
+			return out
+		})
+	})
+}
+
+// etcdScript starts the original, with its data in a directory of the test.
+func etcdScript(t *testing.T) *script {
+	bin, err := exec.LookPath("etcd")
+	if err != nil {
+		t.Skip("etcd is not on PATH: not compared with the original")
+	}
+	version, err := exec.Command(bin, "--version").Output()
+	if err != nil || !strings.HasPrefix(string(version), "etcd Version: 3.4.") {
+		t.Skipf("%s is not etcd 3.4: not compared with the original", bin)
+	}
+	client, peer := freeAddr(t), freeAddr(t)
+	cmd := exec.Command(bin, "--enable-v2=true", "--data-dir", t.TempDir(), "--log-level", "error",
+		"--listen-client-urls", "http://"+client, "--advertise-client-urls", "http://"+client,
+		"--listen-peer-urls", "http://"+peer, "--initial-advertise-peer-urls", "http://"+peer,
+		"--initial-cluster", "default=http://"+peer)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	s := &script{
+		dial:     func() (net.Conn, error) { return net.Dial("tcp", client) },
+		settle:   func() { time.Sleep(time.Millisecond) },
+		patience: 30 * time.Second,
+	}
+	want := fmt.Sprintf("200 [%d]", firstIndex)
+	for start := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		got, err := s.request("GET /v2/keys/")
+		if err == nil && strings.HasPrefix(got, want) {
+			return s
+		}
+		if time.Since(start) > time.Minute {
+			t.Fatalf("etcd does not answer as a new member: got %q, %v, want %q", got, err, want)
+		}
+	}
+}
+
+// freeAddr returns a loopback address that nobody listens on.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
