@@ -43,6 +43,7 @@ type Message struct {
 
 // Outcome is the answer to one forwarded command.
 type Outcome struct {
+	Index  uint64 // of the log entry that carried the command
 	Result []byte
 	Err    error // nil, or one of the errors of this package
 }

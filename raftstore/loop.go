@@ -1,0 +1,420 @@
+package raftstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+)
+
+// inbox is what others have for the loop. The loop swaps it out whole, so that a
+// burst costs one wake-up.
+type inbox struct {
+	wake chan struct{}
+
+	mu       sync.Mutex
+	messages []*raftpb.Message // from peers, and answers from append and apply
+	requests []func()          // to run on the loop
+	inflow   int64             // bytes of messages from peers
+}
+
+// maxInflow bounds the unread messages from peers. Beyond it they are dropped,
+// which raft takes for a slow network.
+const maxInflow = 64 << 20
+
+func (b *inbox) signal() {
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+// receive takes a message from a peer; it reports false if it was dropped.
+func (b *inbox) receive(m *raftpb.Message, size int) bool {
+	b.mu.Lock()
+	full := b.inflow+int64(size) > maxInflow && b.inflow > 0
+	if !full {
+		b.messages = append(b.messages, m)
+		b.inflow += int64(size)
+	}
+	b.mu.Unlock()
+	b.signal()
+	return !full
+}
+
+// respond takes messages of this member to itself, which are never dropped.
+func (b *inbox) respond(ms []*raftpb.Message) {
+	b.mu.Lock()
+	b.messages = append(b.messages, ms...)
+	b.mu.Unlock()
+	b.signal()
+}
+
+func (b *inbox) request(f func()) {
+	b.mu.Lock()
+	b.requests = append(b.requests, f)
+	b.mu.Unlock()
+	b.signal()
+}
+
+func (b *inbox) take() (messages []*raftpb.Message, requests []func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	messages, requests = b.messages, b.requests
+	b.messages, b.requests, b.inflow = nil, nil, 0
+	return messages, requests
+}
+
+// workQueue carries storage messages from the loop to one of its two workers,
+// in order and without loss.
+type workQueue struct {
+	wake chan struct{}
+	mu   sync.Mutex
+	work []*raftpb.Message
+}
+
+func (q *workQueue) push(m *raftpb.Message) {
+	q.mu.Lock()
+	q.work = append(q.work, m)
+	q.mu.Unlock()
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// next waits for work and returns all there is; nil when ctx ends.
+func (q *workQueue) next(ctx context.Context) []*raftpb.Message {
+	for {
+		q.mu.Lock()
+		work := q.work
+		q.work = nil
+		q.mu.Unlock()
+		if ctx.Err() != nil {
+			return nil
+		}
+		if len(work) > 0 {
+			return work
+		}
+		select {
+		case <-q.wake:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// loopState is what the loop alone knows.
+type loopState struct {
+	ticks    uint64
+	frameSeq uint64
+	term     uint64
+	leader   uint64
+	role     raft.StateType
+}
+
+func (n *Node) runLoop() {
+	defer n.recoverBroken("raft loop")
+	ticker := time.NewTicker(n.cfg.TickInterval)
+	defer ticker.Stop()
+	var st loopState
+	if len(n.members.Members) == 1 {
+		// Nobody else can win: do not wait for the election timeout.
+		if err := n.raft.Campaign(); err != nil {
+			n.fail(fmt.Errorf("raftstore: campaign: %w", err))
+			return
+		}
+	}
+	for {
+		n.step()
+		n.handleReady(&st)
+		if n.frameProposals(&st) || n.sendReads(&st) {
+			n.handleReady(&st)
+		}
+		n.publish()
+		select {
+		case <-n.ctx.Done():
+			return
+		case <-ticker.C:
+			st.ticks++
+			n.raft.Tick()
+		case <-n.inbox.wake:
+		}
+	}
+}
+
+// step feeds raft what came in.
+func (n *Node) step() {
+	messages, requests := n.inbox.take()
+	for _, f := range requests {
+		f()
+	}
+	for _, m := range messages {
+		// Errors are for messages that no longer matter, like those of a
+		// member that raft does not know.
+		_ = n.raft.Step(m)
+	}
+}
+
+// frameProposals moves waiting commands into the log when this member leads and
+// the disk keeps up. It reports whether raft has something new.
+func (n *Node) frameProposals(st *loopState) bool {
+	if n.proposals.empty() {
+		return false
+	}
+	if st.role != raft.StateLeader {
+		n.proposals.refuse(ErrDropped)
+		return false
+	}
+	if n.raft.BasicStatus().LeadTransferee != 0 {
+		return false // raft would refuse; whoever leads next takes them
+	}
+	if n.inFlight.Load() >= maxAppendsInFlight || n.open.size() > n.cfg.MaxUncommittedBytes {
+		return false // the append or apply goroutine wakes the loop
+	}
+	calls := n.proposals.take()
+	if len(calls) == 0 {
+		return false
+	}
+	st.frameSeq++
+	f := frame{origin: n.self.ID, incarnation: n.incarnation, seq: st.frameSeq, stamp: n.cfg.Now().UnixNano()}
+	for _, c := range calls {
+		f.cmds = append(f.cmds, c.cmd)
+	}
+	data := f.encode()
+	n.open.add(openFrame{seq: f.seq, term: st.term, size: int64(len(data)), calls: calls})
+	err := n.raft.Step(&raftpb.Message{
+		Type:    raftpb.MsgProp.Enum(),
+		From:    new(n.self.ID),
+		Entries: []*raftpb.Entry{{Data: data}},
+	})
+	if err != nil {
+		n.open.refused(f.seq) // never entered the log
+		return false
+	}
+	if !n.proposals.empty() {
+		n.inbox.signal()
+	}
+	return true
+}
+
+// sendReads asks for confirmation of the next read round, or again for that of
+// the running one if its answer seems lost.
+func (n *Node) sendReads(st *loopState) bool {
+	retry := n.reads.running != nil && st.ticks-n.reads.sentAt >= uint64(2*n.cfg.HeartbeatTicks)
+	if st.leader == 0 || (!n.reads.start() && !retry) {
+		return false
+	}
+	n.raft.ReadIndex(n.reads.newKey(n.self.ID, n.incarnation, st.ticks))
+	return true
+}
+
+func (n *Node) handleReady(st *loopState) {
+	for n.raft.HasReady() {
+		rd := n.raft.Ready()
+		n.noteState(st)
+		for _, rs := range rd.ReadStates {
+			n.reads.confirm(string(rs.RequestCtx), rs.Index)
+		}
+		for _, m := range rd.Messages {
+			n.dispatch(m)
+		}
+	}
+}
+
+// dispatch sends a message where raft wants it.
+func (n *Node) dispatch(m *raftpb.Message) {
+	switch to := m.GetTo(); to {
+	case raft.LocalAppendThread:
+		if len(m.GetEntries()) > 0 {
+			n.inFlight.Add(1)
+		}
+		n.appends.push(m)
+	case raft.LocalApplyThread:
+		n.applies.push(m)
+	case n.self.ID:
+		n.inbox.respond([]*raftpb.Message{m})
+	default:
+		n.send(m)
+	}
+}
+
+// send encodes a message for a peer. The append goroutine uses it too.
+func (n *Node) send(m *raftpb.Message) {
+	data, err := proto.Marshal(m)
+	if err != nil {
+		n.fail(fmt.Errorf("raftstore: encode %s: %w", m.GetType(), err))
+		return
+	}
+	n.cfg.Transport.Send(Message{To: m.GetTo(), Bulk: len(m.GetEntries()) > 0, Data: data})
+}
+
+// noteState follows changes of term, role and leader.
+func (n *Node) noteState(st *loopState) {
+	bs := n.raft.BasicStatus()
+	term, role, leader := bs.GetTerm(), bs.RaftState, bs.Lead
+	if term == st.term && role == st.role && leader == st.leader {
+		return
+	}
+	if (role != raft.StateLeader || term != st.term) && st.role == raft.StateLeader {
+		n.lead.end()
+	}
+	if leader != st.leader && leader != 0 {
+		n.log.Info("raftstore: leader changed", "member", fmt.Sprintf("%x", n.self.ID),
+			"leader", fmt.Sprintf("%x", leader), "term", term)
+	}
+	if leader == 0 && st.leader != 0 {
+		n.log.Warn("raftstore: leader lost", "member", fmt.Sprintf("%x", n.self.ID),
+			"leader", fmt.Sprintf("%x", st.leader), "term", term)
+	}
+	if leader != st.leader {
+		// What was asked of the old leader may never be answered.
+		n.reads.sentAt = 0
+	}
+	st.term, st.role, st.leader = term, role, leader
+	n.leader.set(leader)
+	if role == raft.StateLeader {
+		n.lead.await(term)
+	}
+}
+
+// transfer runs on the loop.
+func (n *Node) transfer(to uint64) {
+	st := n.raft.Status()
+	if st.RaftState != raft.StateLeader {
+		return
+	}
+	if to == 0 {
+		var best uint64
+		for id, pr := range st.Progress {
+			if id != n.self.ID && pr.RecentActive && (to == 0 || pr.Match > best || pr.Match == best && id < to) {
+				to, best = id, pr.Match
+			}
+		}
+	}
+	if to != 0 && to != n.self.ID {
+		n.raft.TransferLeader(to)
+	}
+}
+
+// recoverBroken turns a panic, which raft uses for broken invariants, into the
+// end of this node rather than of the process.
+func (n *Node) recoverBroken(where string) {
+	if p := recover(); p != nil {
+		n.fail(fmt.Errorf("%w: %s: %v", ErrCorrupt, where, p))
+	}
+}
+
+// leadRun runs Config.Lead while this member leads. Owned by the loop, but for
+// stop.
+type leadRun struct {
+	term   uint64 // term that was won and whose first entry is not yet applied
+	cancel context.CancelFunc
+	ended  chan struct{} // of the latest run
+}
+
+// await notes that term was won.
+func (r *leadRun) await(term uint64) { r.term = term }
+
+// begin starts f for a term whose first entry is applied.
+func (r *leadRun) begin(ctx context.Context, term uint64, f func(context.Context, uint64)) {
+	if f == nil || r.term != term {
+		return
+	}
+	r.term = 0
+	ctx, r.cancel = context.WithCancel(ctx)
+	before, ended := r.ended, make(chan struct{})
+	r.ended = ended
+	go func() {
+		defer close(ended)
+		if before != nil {
+			<-before
+		}
+		if ctx.Err() == nil {
+			f(ctx, term)
+		}
+	}()
+}
+
+// end tells the running f that leadership is over.
+func (r *leadRun) end() {
+	r.term = 0
+	if r.cancel != nil {
+		r.cancel()
+		r.cancel = nil
+	}
+}
+
+// stop ends f and waits for it, after the loop has ended.
+func (r *leadRun) stop() {
+	r.end()
+	if r.ended != nil {
+		<-r.ended
+	}
+}
+
+// handler is the Node as its transport sees it.
+type handler struct{ n *Node }
+
+func (h handler) Receive(from uint64, data []byte) error {
+	m := new(raftpb.Message)
+	if err := proto.Unmarshal(data, m); err != nil {
+		return fmt.Errorf("decode message from %x: %w", from, err)
+	}
+	if m.GetFrom() != from || m.GetTo() != h.n.self.ID || raft.IsLocalMsg(m.GetType()) || m.GetType() == raftpb.MsgProp {
+		return fmt.Errorf("%w: %s from %x to %x came from %x", ErrMismatch, m.GetType(), m.GetFrom(), m.GetTo(), from)
+	}
+	if h.n.ctx.Err() != nil {
+		return ErrStopped
+	}
+	h.n.inbox.receive(m, len(data))
+	return nil
+}
+
+func (h handler) Unreachable(id uint64) {
+	h.n.inbox.request(func() { h.n.raft.ReportUnreachable(id) })
+}
+
+func (h handler) ServeForward(ctx context.Context, cmds [][]byte) []Outcome {
+	return h.n.serveForward(ctx, cmds)
+}
+
+var errNotLeader = fmt.Errorf("%w: not the leader", ErrDropped)
+
+func (n *Node) serveForward(ctx context.Context, cmds [][]byte) []Outcome {
+	outs := make([]Outcome, len(cmds))
+	calls := make([]*call, len(cmds))
+	for i, cmd := range cmds {
+		calls[i] = newCall(cmd)
+	}
+	err := errNotLeader
+	if leader, _ := n.leader.get(); leader == n.self.ID {
+		err = n.proposals.push(calls...)
+	}
+	if err != nil {
+		for i := range outs {
+			outs[i].Err = err
+		}
+		return outs
+	}
+	n.inbox.signal()
+	for i, c := range calls {
+		select {
+		case outs[i] = <-c.done:
+		case <-ctx.Done():
+			outs[i].Err = errors.Join(ErrOutcomeUnknown, ctx.Err())
+			if n.proposals.leave(c) {
+				outs[i].Err = errors.Join(ErrDropped, ctx.Err())
+			}
+		case <-n.ctx.Done():
+			// The transport waits for us before the rest can be torn down.
+			outs[i].Err = errors.Join(ErrStopped, ErrOutcomeUnknown)
+		}
+	}
+	return outs
+}

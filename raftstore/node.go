@@ -1,0 +1,447 @@
+package raftstore
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+)
+
+// Node is this process's member of a cluster. All methods are safe for
+// concurrent use.
+//
+// Its goroutines, each ended by ctx:
+//
+//	callers --calls--> proposals --frames--> loop --MsgStorageAppend--> append --+
+//	transport --messages--> inbox ---------> loop <-----responses in inbox-------+
+//	                                         loop --MsgStorageApply---> apply ---+
+//
+// The loop alone owns the raft.RawNode; it does no I/O but the rare read of a
+// log entry that left memory, and calls no user code. The append goroutine
+// writes and syncs the log, the apply goroutine runs the state machine and
+// answers callers. A follower's calls go to the leader through at most
+// maxForwards forwarding goroutines.
+type Node struct {
+	cfg         Config
+	log         *slog.Logger
+	self        Member
+	clusterID   uint64
+	incarnation uint64 // random per start
+
+	raft    *raft.RawNode // owned by the loop
+	raftLog *raftLog
+	members membership // immutable after Open
+
+	inbox     inbox
+	appends   workQueue
+	applies   workQueue
+	inFlight  atomic.Int32 // appends with entries handed out and not yet synced
+	proposals callQueue
+	open      openFrames
+	forwards  forwarder
+	reads     readRounds
+	applied   watermark
+	leader    leaderBoard
+	status    atomic.Pointer[Status]
+	lead      leadRun // owned by the loop
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup
+	done   chan struct{}
+
+	failOnce sync.Once
+	failure  error // set before ctx ends, read after done
+}
+
+// Open starts the member that cfg describes: a new one if cfg.Dir is empty,
+// else the one that lives there. The context bounds Open alone. On error all
+// that cfg hands over is closed.
+func Open(ctx context.Context, cfg Config) (*Node, error) {
+	n := &Node{cfg: cfg, done: make(chan struct{})}
+	err := n.cfg.fill()
+	if err == nil {
+		n.log = n.cfg.Logger
+		err = n.prepare(ctx)
+	}
+	if err == nil {
+		return n, nil
+	}
+	if cfg.StateMachine != nil {
+		err = errors.Join(err, cfg.StateMachine.Close())
+	}
+	if cfg.Log != nil {
+		err = errors.Join(err, cfg.Log.Close())
+	}
+	return nil, err
+}
+
+func (n *Node) prepare(ctx context.Context) error {
+	cfg := &n.cfg
+	stateDir := filepath.Join(cfg.Dir, "state")
+	if err := os.MkdirAll(stateDir, 0o700); err != nil {
+		return fmt.Errorf("raftstore: %w", err)
+	}
+	id, err := loadIdentity(cfg)
+	if err != nil {
+		return err
+	}
+	logState, err := bootstrapLog(cfg.Log)
+	if err != nil {
+		return err
+	}
+	pos, err := openState(ctx, cfg.StateMachine, stateDir, id.Initial)
+	if err != nil {
+		return err
+	}
+	if n.members, err = decodeMembership(pos.Membership); err != nil {
+		return err
+	}
+	self, ok := n.members.member(id.MemberID)
+	if !ok {
+		return fmt.Errorf("%w: member %x is not in its own cluster %x", ErrMismatch, id.MemberID, id.ClusterID)
+	}
+	n.self, n.clusterID = self, id.ClusterID
+	if err := checkPositions(logState, pos); err != nil {
+		return err
+	}
+	n.raftLog = newRaftLog(cfg, logState, pos, n.members)
+	var seed [8]byte
+	if _, err := rand.Read(seed[:]); err != nil {
+		return fmt.Errorf("raftstore: %w", err)
+	}
+	n.incarnation = binary.BigEndian.Uint64(seed[:])
+	return n.start(pos)
+}
+
+// bootstrapLog bases a new log at (1, 1), which every initial member does alike
+// in place of a first entry.
+func bootstrapLog(log LogStore) (LogState, error) {
+	st, err := log.State()
+	if err != nil {
+		return LogState{}, fmt.Errorf("raftstore: open log: %w", err)
+	}
+	if st.Base.Index > 0 {
+		return st, nil
+	}
+	if st.Last > 0 {
+		return LogState{}, fmt.Errorf("%w: log has entries but no base", ErrCorrupt)
+	}
+	g := LogGroup{Base: &LogPosition{Index: 1, Term: 1}, Hard: &HardState{Term: 1, Commit: 1}}
+	if err := log.Append(g, true); err != nil {
+		return LogState{}, fmt.Errorf("raftstore: bootstrap log: %w", err)
+	}
+	return LogState{Hard: *g.Hard, Base: *g.Base, Last: 1}, nil
+}
+
+// openState opens the state machine, and gives a new one the position that the
+// log is based at.
+func openState(ctx context.Context, sm StateMachine, dir string, initial membership) (Position, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return Position{}, fmt.Errorf("raftstore: %w", err)
+	}
+	pos, err := sm.Open(ctx, dir)
+	if err != nil {
+		return Position{}, fmt.Errorf("raftstore: open state machine: %w", err)
+	}
+	if pos.Index > 0 {
+		return pos, nil
+	}
+	pos = Position{Index: 1, Term: 1, Membership: initial.encode()}
+	if _, err := sm.Apply(nil, pos); err != nil {
+		return Position{}, fmt.Errorf("raftstore: bootstrap state machine: %w", err)
+	}
+	return pos, nil
+}
+
+// checkPositions refuses a state that the log cannot continue, and a log that
+// lost entries which the state has seen committed: such a member may have
+// voted for what it no longer knows.
+func checkPositions(log LogState, pos Position) error {
+	switch {
+	case pos.Index < log.Base.Index:
+		return fmt.Errorf("%w: state ends at index %d, log begins after %d", ErrCorrupt, pos.Index, log.Base.Index)
+	case pos.Index > log.Last:
+		return fmt.Errorf("%w: state is at index %d, log ends at %d", ErrCorrupt, pos.Index, log.Last)
+	case log.Hard.Commit > log.Last:
+		return fmt.Errorf("%w: committed up to index %d, log ends at %d", ErrCorrupt, log.Hard.Commit, log.Last)
+	}
+	return nil
+}
+
+func newRaftLog(cfg *Config, st LogState, pos Position, ms membership) *raftLog {
+	return &raftLog{
+		store:  cfg.Log,
+		maxMem: cfg.TailCacheBytes,
+		base:   st.Base,
+		last:   st.Last,
+		conf:   ms.confState(),
+		// The commit index is written lazily and may lag behind the state.
+		hard: &raftpb.HardState{Term: new(st.Hard.Term), Vote: new(st.Hard.Vote), Commit: new(max(st.Hard.Commit, pos.Index))},
+	}
+}
+
+func (n *Node) start(pos Position) error {
+	rn, err := raft.NewRawNode(&raft.Config{
+		ID:                        n.self.ID,
+		ElectionTick:              n.cfg.ElectionTicks,
+		HeartbeatTick:             n.cfg.HeartbeatTicks,
+		Storage:                   n.raftLog,
+		Applied:                   pos.Index,
+		AsyncStorageWrites:        true,
+		MaxSizePerMsg:             1 << 20,
+		MaxCommittedSizePerReady:  4 << 20,
+		MaxInflightMsgs:           256,
+		MaxInflightBytes:          16 << 20,
+		CheckQuorum:               true,
+		PreVote:                   true,
+		StepDownOnRemoval:         true,
+		DisableProposalForwarding: true,
+		Logger:                    raftLogger{n.log.With("member", fmt.Sprintf("%x", n.self.ID))},
+	})
+	if err != nil {
+		return fmt.Errorf("raftstore: %w", err)
+	}
+	n.raft = rn
+	n.ctx, n.cancel = context.WithCancel(context.Background())
+	n.proposals.maxBytes = n.cfg.MaxQueueBytes
+	n.forwards.queue.maxBytes = n.cfg.MaxQueueBytes
+	n.inbox.wake = make(chan struct{}, 1)
+	n.appends.wake = make(chan struct{}, 1)
+	n.applies.wake = make(chan struct{}, 1)
+	n.leader.changed = make(chan struct{})
+	n.leader.tenures = make(map[*tenure]struct{})
+	n.applied.advance(pos.Index)
+	n.publish()
+	for _, m := range n.members.Members {
+		if m.ID != n.self.ID {
+			n.cfg.Transport.SetPeer(m)
+		}
+	}
+	if err := n.cfg.Transport.Start(n.self, n.clusterID, handler{n}); err != nil {
+		n.cancel()
+		return fmt.Errorf("raftstore: start transport: %w", err)
+	}
+	n.tasks.Go(n.runLoop)
+	n.tasks.Go(n.runAppends)
+	n.tasks.Go(func() { n.runApplies(pos) })
+	go n.shutdown()
+	return nil
+}
+
+// shutdown tears down when ctx ends, in the order in which nobody misses what
+// is gone.
+func (n *Node) shutdown() {
+	<-n.ctx.Done()
+	n.cfg.Transport.Stop()
+	stopped := errors.Join(ErrStopped, ErrDropped)
+	n.proposals.close(stopped)
+	n.forwards.close(stopped)
+	n.tasks.Wait()
+	n.lead.stop()
+	n.open.abandon()
+	n.reads.abandon(ErrStopped)
+	if err := errors.Join(n.cfg.StateMachine.Close(), n.cfg.Log.Close()); err != nil {
+		n.fail(fmt.Errorf("raftstore: close: %w", err))
+	}
+	close(n.done)
+}
+
+// fail stops the node for good.
+func (n *Node) fail(err error) {
+	n.failOnce.Do(func() {
+		n.failure = err
+		n.log.Error("raftstore: member failed and stops", "member", fmt.Sprintf("%x", n.self.ID), "err", err)
+	})
+	n.cancel()
+}
+
+// Stop hands leadership over, if it is here and the cluster has another member,
+// and ends the node. It returns when all is closed or ctx ends; then the node
+// goes on stopping. Stopping twice is fine.
+func (n *Node) Stop(ctx context.Context) error {
+	if st := n.Status(); st.Role == Leader && len(n.members.Members) > 1 && n.ctx.Err() == nil {
+		grace, cancel := context.WithTimeout(ctx, n.electionTimeout())
+		if err := n.TransferLeadership(grace, 0); err != nil {
+			n.log.Warn("raftstore: leadership not handed over before stop", "err", err)
+		}
+		cancel()
+	}
+	n.cancel()
+	select {
+	case <-n.done:
+		return n.failure
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Done is closed when the node has ended, by Stop or by failure.
+func (n *Node) Done() <-chan struct{} { return n.done }
+
+// Err returns why the node ended: nil after a clean Stop or while it runs.
+func (n *Node) Err() error {
+	select {
+	case <-n.done:
+		return n.failure
+	default:
+		return nil
+	}
+}
+
+// Propose replicates cmd and returns the state machine's result once it is
+// applied by this member, from whichever member it is called on. A command that
+// is certainly lost to a change of leader is proposed again until ctx ends.
+//
+// Errors: ErrTooLarge, ErrOverloaded, ErrDropped and ErrNoLeader mean that cmd
+// is not and will not be applied; ErrOutcomeUnknown that it may be. When ctx
+// ended, its error matches too.
+func (n *Node) Propose(ctx context.Context, cmd []byte) ([]byte, error) {
+	if int64(len(cmd)) > n.cfg.MaxCommandBytes {
+		return nil, fmt.Errorf("%w: %d bytes, limit %d", ErrTooLarge, len(cmd), n.cfg.MaxCommandBytes)
+	}
+	for {
+		leader, changed := n.leader.get()
+		var out Outcome
+		switch leader {
+		case 0:
+			out.Err = ErrNoLeader
+		case n.self.ID:
+			out = n.submit(ctx, &n.proposals, newCall(cmd))
+		default:
+			out = n.submit(ctx, &n.forwards.queue, newCall(cmd))
+			if out.Err == nil {
+				// The caller sees its own write here. If it will not wait any
+				// longer, it has its result all the same.
+				_ = n.applied.wait(ctx, out.Index, n.ctx.Done())
+			}
+		}
+		if out.Err == nil {
+			return out.Result, nil
+		}
+		lost := errors.Is(out.Err, ErrDropped) || errors.Is(out.Err, ErrNoLeader)
+		if !lost || n.ctx.Err() != nil {
+			return nil, out.Err
+		}
+		if err := n.awaitLeader(ctx, changed); err != nil {
+			return nil, errors.Join(out.Err, err)
+		}
+	}
+}
+
+// submit puts a call into a queue and waits for its outcome.
+func (n *Node) submit(ctx context.Context, q *callQueue, c *call) Outcome {
+	if err := q.push(c); err != nil {
+		return Outcome{Err: err}
+	}
+	n.wakeFor(q)
+	select {
+	case out := <-c.done:
+		return out
+	case <-ctx.Done():
+	}
+	if q.leave(c) {
+		return Outcome{Err: errors.Join(ErrDropped, ctx.Err())}
+	}
+	select {
+	case out := <-c.done: // the outcome was already there
+		return out
+	default:
+		return Outcome{Err: errors.Join(ErrOutcomeUnknown, ctx.Err())}
+	}
+}
+
+func (n *Node) wakeFor(q *callQueue) {
+	if q == &n.proposals {
+		n.inbox.signal()
+	} else {
+		n.forwards.kick(n)
+	}
+}
+
+// awaitLeader pauses before a lost command is proposed again: until the leader
+// changes, or for a tick, since the leader that refused may be about to change
+// its mind without our seeing it.
+func (n *Node) awaitLeader(ctx context.Context, changed <-chan struct{}) error {
+	t := time.NewTimer(n.cfg.TickInterval)
+	defer t.Stop()
+	select {
+	case <-changed:
+		return nil
+	case <-t.C:
+		return nil
+	case <-n.ctx.Done():
+		return ErrStopped
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// ReadBarrier returns when everything that was acknowledged anywhere in the
+// cluster before the call is applied on this member, so that a read of the
+// local state is linearizable. It returns the index of that point. Without a
+// leader it waits until ctx ends, with ErrNoLeader.
+func (n *Node) ReadBarrier(ctx context.Context) (uint64, error) {
+	round, first := n.reads.join()
+	if first {
+		n.inbox.signal()
+	}
+	select {
+	case <-round.done:
+	case <-n.ctx.Done():
+		return 0, ErrStopped
+	case <-ctx.Done():
+		err := ctx.Err()
+		if leader, _ := n.leader.get(); leader == 0 {
+			err = errors.Join(ErrNoLeader, err)
+		}
+		return 0, fmt.Errorf("read barrier: %w", err)
+	}
+	if round.err != nil {
+		return 0, round.err
+	}
+	if err := n.applied.wait(ctx, round.index, n.ctx.Done()); err != nil {
+		return 0, fmt.Errorf("read barrier: apply up to %d: %w", round.index, err)
+	}
+	return round.index, nil
+}
+
+// TransferLeadership asks this member, which must lead, to hand over to member
+// to, or to the most up-to-date one if to is 0. It returns when another member
+// leads or ctx ends.
+func (n *Node) TransferLeadership(ctx context.Context, to uint64) error {
+	if _, ok := n.members.member(to); to != 0 && !ok {
+		return fmt.Errorf("%w: %x", ErrUnknownMember, to)
+	}
+	n.inbox.request(func() { n.transfer(to) })
+	for {
+		leader, changed := n.leader.get()
+		if leader != 0 && leader != n.self.ID {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-n.ctx.Done():
+			return ErrStopped
+		case <-ctx.Done():
+			return fmt.Errorf("transfer leadership: %w", ctx.Err())
+		}
+	}
+}
+
+// Members returns the cluster's members, ordered by id.
+func (n *Node) Members() []Member { return append([]Member(nil), n.members.Members...) }
+
+func (n *Node) electionTimeout() time.Duration {
+	return time.Duration(n.cfg.ElectionTicks) * n.cfg.TickInterval
+}

@@ -1,0 +1,176 @@
+package raftsim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/strakeproject/strake/raftstore"
+)
+
+// Network carries messages between members in one process, and loses them where
+// it is told to. Its methods are safe for concurrent use.
+type Network struct {
+	mu      sync.Mutex
+	members map[uint64]*endpoint // started and not stopped
+	cut     map[link]bool
+}
+
+// link is a direction between two members, by name.
+type link struct{ from, to string }
+
+// NewNetwork returns a network without faults.
+func NewNetwork() *Network {
+	return &Network{members: make(map[uint64]*endpoint), cut: make(map[link]bool)}
+}
+
+// Transport returns a transport for one more member, for its Config.Transport.
+func (n *Network) Transport() raftstore.Transport { return &endpoint{net: n} }
+
+// Cut loses everything that member from sends to member to, by name, until
+// Heal. Cut both ways for a clean partition.
+func (n *Network) Cut(from, to string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.cut[link{from, to}] = true
+}
+
+// Isolate cuts a member off from the given others, both ways.
+func (n *Network) Isolate(name string, others ...string) {
+	for _, o := range others {
+		n.Cut(name, o)
+		n.Cut(o, name)
+	}
+}
+
+// Heal undoes every cut.
+func (n *Network) Heal() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	clear(n.cut)
+}
+
+// route returns the member to if a message from `from` reaches it now.
+func (n *Network) route(from *endpoint, to uint64) (*endpoint, bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	e := n.members[to]
+	if e == nil || n.cut[link{from.self.Name, e.self.Name}] {
+		return nil, false
+	}
+	return e, true
+}
+
+// endpoint is the transport of one member. One goroutine delivers what arrives.
+type endpoint struct {
+	net  *Network
+	self raftstore.Member
+	h    raftstore.Handler
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup
+
+	mu    sync.Mutex
+	inbox []arrival
+	wake  chan struct{}
+}
+
+type arrival struct {
+	from uint64
+	data []byte
+}
+
+func (e *endpoint) Start(self raftstore.Member, _ uint64, h raftstore.Handler) error {
+	e.self, e.h = self, h
+	e.wake = make(chan struct{}, 1)
+	e.ctx, e.cancel = context.WithCancel(context.Background())
+	e.net.mu.Lock()
+	defer e.net.mu.Unlock()
+	if e.net.members[self.ID] != nil {
+		return fmt.Errorf("raftsim: member %s is already on the network", self.Name)
+	}
+	e.net.members[self.ID] = e
+	e.tasks.Go(e.deliver)
+	return nil
+}
+
+func (e *endpoint) SetPeer(raftstore.Member) {}
+
+func (e *endpoint) Send(m raftstore.Message) {
+	peer, ok := e.net.route(e, m.To)
+	if !ok {
+		e.h.Unreachable(m.To)
+		return
+	}
+	peer.mu.Lock()
+	peer.inbox = append(peer.inbox, arrival{e.self.ID, m.Data})
+	peer.mu.Unlock()
+	select {
+	case peer.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (e *endpoint) deliver() {
+	for {
+		e.mu.Lock()
+		arrived := e.inbox
+		e.inbox = nil
+		e.mu.Unlock()
+		for _, a := range arrived {
+			// An error means that the member did not want the message.
+			_ = e.h.Receive(a.from, a.data)
+		}
+		select {
+		case <-e.wake:
+		case <-e.ctx.Done():
+			return
+		}
+	}
+}
+
+// Forward calls the leader and carries its answer back, if the way is open both
+// times.
+func (e *endpoint) Forward(ctx context.Context, to uint64, cmds [][]byte) ([]raftstore.Outcome, error) {
+	peer, ok := e.net.route(e, to)
+	if !ok {
+		return nil, raftstore.ErrDropped
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := context.AfterFunc(peer.ctx, cancel)
+	defer stop()
+	outs := peer.h.ServeForward(ctx, cmds)
+	if _, ok := e.net.route(peer, e.self.ID); !ok {
+		return nil, raftstore.ErrOutcomeUnknown
+	}
+	for i, out := range outs {
+		outs[i].Err = carry(out.Err)
+	}
+	return outs, nil
+}
+
+// carry strips an error to what a real network would carry.
+func carry(err error) error {
+	for _, sentinel := range []error{
+		raftstore.ErrDropped, raftstore.ErrOverloaded, raftstore.ErrTooLarge,
+	} {
+		if errors.Is(err, sentinel) {
+			return sentinel
+		}
+	}
+	if err != nil {
+		return raftstore.ErrOutcomeUnknown
+	}
+	return nil
+}
+
+func (e *endpoint) Stop() {
+	e.net.mu.Lock()
+	delete(e.net.members, e.self.ID)
+	e.net.mu.Unlock()
+	e.cancel()
+	e.tasks.Wait()
+}

@@ -1,0 +1,130 @@
+package raftstore
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"go.etcd.io/raft/v3"
+)
+
+// Role is a member's part in the current term.
+type Role string
+
+// The roles. A member that only asks whether it could win is a Candidate.
+const (
+	Follower  Role = "follower"
+	Candidate Role = "candidate"
+	Leader    Role = "leader"
+)
+
+// Status is a member's view of itself and its cluster at one moment.
+type Status struct {
+	ID, ClusterID uint64
+	Role          Role
+	Term          uint64
+	Leader        uint64 // 0 when unknown
+	Commit        uint64 // index up to which the log is committed
+	Applied       uint64 // index up to which raft knows it to be applied
+	Last          uint64 // index of the last log entry on disk
+}
+
+// Status returns the latest status. It takes no lock.
+func (n *Node) Status() Status { return *n.status.Load() }
+
+// publish runs on the loop.
+func (n *Node) publish() {
+	bs := n.raft.BasicStatus()
+	last, _ := n.raftLog.LastIndex()
+	st := Status{
+		ID: n.self.ID, ClusterID: n.clusterID, Role: roleOf(bs.RaftState),
+		Term: bs.GetTerm(), Leader: bs.Lead, Commit: bs.GetCommit(), Applied: bs.Applied, Last: last,
+	}
+	if old := n.status.Load(); old == nil || *old != st {
+		n.status.Store(&st)
+	}
+}
+
+func roleOf(s raft.StateType) Role {
+	switch s {
+	case raft.StateLeader:
+		return Leader
+	case raft.StateFollower:
+		return Follower
+	default:
+		return Candidate
+	}
+}
+
+// leaderBoard shows who leads.
+type leaderBoard struct {
+	mu      sync.Mutex
+	id      uint64
+	changed chan struct{} // closed and replaced at each change
+	tenures map[*tenure]struct{}
+}
+
+// tenure is somebody's reliance on one leader.
+type tenure struct {
+	leader uint64
+	cancel context.CancelFunc
+}
+
+// during returns a context that ends when a member other than leader leads.
+func (b *leaderBoard) during(ctx context.Context, leader uint64) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	t := &tenure{leader, cancel}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.id != leader && b.id != 0 {
+		cancel()
+	}
+	b.tenures[t] = struct{}{}
+	return ctx, func() {
+		b.mu.Lock()
+		delete(b.tenures, t)
+		b.mu.Unlock()
+		cancel()
+	}
+}
+
+func (b *leaderBoard) get() (id uint64, changed <-chan struct{}) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.id, b.changed
+}
+
+func (b *leaderBoard) set(id uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if id != b.id {
+		b.id = id
+		close(b.changed)
+		b.changed = make(chan struct{})
+		for t := range b.tenures {
+			if t.leader != id && id != 0 {
+				t.cancel()
+			}
+		}
+	}
+}
+
+// raftLogger passes on what raft has to say. Its informational lines describe
+// protocol steps, of which the loop reports those that operators act on.
+type raftLogger struct{ log *slog.Logger }
+
+func (l raftLogger) Debug(v ...any)                 {}
+func (l raftLogger) Debugf(format string, v ...any) {}
+func (l raftLogger) Info(v ...any)                  { l.log.Debug(fmt.Sprint(v...)) }
+func (l raftLogger) Infof(format string, v ...any)  { l.log.Debug(fmt.Sprintf(format, v...)) }
+func (l raftLogger) Warning(v ...any)               { l.log.Debug(fmt.Sprint(v...)) }
+func (l raftLogger) Warningf(format string, v ...any) {
+	l.log.Debug(fmt.Sprintf(format, v...))
+}
+func (l raftLogger) Error(v ...any)                 { l.log.Error(fmt.Sprint(v...)) }
+func (l raftLogger) Errorf(format string, v ...any) { l.log.Error(fmt.Sprintf(format, v...)) }
+func (l raftLogger) Fatal(v ...any)                 { panic(fmt.Sprint(v...)) }
+func (l raftLogger) Fatalf(format string, v ...any) { panic(fmt.Sprintf(format, v...)) }
+func (l raftLogger) Panic(v ...any)                 { panic(fmt.Sprint(v...)) }
+func (l raftLogger) Panicf(format string, v ...any) { panic(fmt.Sprintf(format, v...)) }
