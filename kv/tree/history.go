@@ -10,11 +10,14 @@ import (
 )
 
 // limits say how much history is kept: what is among the latest events, or
-// younger than age, but not beyond bytes.
+// younger than age, but not beyond bytes. The ring is the part of it that is
+// also in memory.
 type limits struct {
 	events uint64
 	age    time.Duration
 	bytes  int64
+
+	ringEvents, ringBytes int
 }
 
 func (l *limits) setDefaults() {
@@ -26,6 +29,12 @@ func (l *limits) setDefaults() {
 	}
 	if l.bytes == 0 {
 		l.bytes = 256 << 20
+	}
+	if l.ringEvents == 0 {
+		l.ringEvents = 64 << 10
+	}
+	if l.ringBytes == 0 {
+		l.ringBytes = 16 << 20
 	}
 }
 

@@ -17,6 +17,8 @@ import (
 // publishing exclude each other, so that a watcher is either told of an event
 // or finds it in the ring or the changelog: there is no gap.
 type hub struct {
+	limits limits // of the ring
+
 	mu    sync.Mutex
 	err   *kv.Error // why it is closed; nil while it is open
 	index uint64    // of the last event published
@@ -39,13 +41,7 @@ type spot struct {
 	children map[string]*spot
 }
 
-// Bounds of the ring.
-const (
-	ringBytes  = 16 << 20
-	ringEvents = 64 << 10
-)
-
-func newHub() *hub { return &hub{root: &spot{}} }
+func newHub(l limits) *hub { return &hub{limits: l, root: &spot{}} }
 
 // start sets the index from which on events will be published.
 func (h *hub) start(index uint64) {
@@ -217,7 +213,7 @@ func (h *hub) publish(evs []event, index, floor uint64) {
 // trim drops what exceeds the bounds of the ring or lies below the floor.
 func (h *hub) trim(floor uint64) {
 	drop := 0
-	for drop < len(h.ring) && (h.ring[drop].Index < floor || h.bytes > ringBytes || len(h.ring)-drop > ringEvents) {
+	for drop < len(h.ring) && (h.ring[drop].Index < floor || h.bytes > h.limits.ringBytes || len(h.ring)-drop > h.limits.ringEvents) {
 		h.bytes -= h.ring[drop].size()
 		h.first = h.ring[drop].Index + 1
 		drop++

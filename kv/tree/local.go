@@ -50,11 +50,15 @@ func NewLocal() (*Local, error) { return OpenLocal(LocalConfig{}) }
 
 // OpenLocal opens a Local. Close it.
 func OpenLocal(cfg LocalConfig) (*Local, error) {
-	t := New(Config{
+	return openLocal(cfg.Dir, Config{
 		InMemory: cfg.Dir == "",
 		limits:   limits{events: uint64(max(cfg.HistoryEvents, 0)), age: cfg.HistoryAge},
 	})
-	pos, err := t.Open(context.Background(), cfg.Dir)
+}
+
+func openLocal(dir string, cfg Config) (*Local, error) {
+	t := New(cfg)
+	pos, err := t.Open(context.Background(), dir)
 	if err != nil {
 		return nil, err
 	}

@@ -89,7 +89,7 @@ func New(cfg Config) *Tree {
 		}
 	}
 	cfg.limits.setDefaults()
-	return &Tree{cfg: cfg, hub: newHub(), due: due{next: never, waiter: make(chan struct{}, 1)}}
+	return &Tree{cfg: cfg, hub: newHub(cfg.limits), due: due{next: never, waiter: make(chan struct{}, 1)}}
 }
 
 // Open opens the state in dir, or a new one, and returns its position.

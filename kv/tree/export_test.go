@@ -1,0 +1,55 @@
+package tree
+
+import (
+	"crypto/sha256"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Limits are those of the history, for tests that want little of it.
+type Limits struct {
+	Events     uint64
+	Bytes      int64
+	RingEvents int
+}
+
+// WithLimits returns the config with limits set.
+func (c Config) WithLimits(l Limits) Config {
+	c.limits = limits{events: l.Events, age: 1, bytes: l.Bytes, ringEvents: l.RingEvents}
+	return c
+}
+
+// WithFS returns the config with the state on another file system.
+func (c Config) WithFS(fs vfs.FS) Config {
+	c.fs = fs
+	return c
+}
+
+// OpenLocalTree opens a Local with a Tree's configuration.
+func OpenLocalTree(dir string, cfg Config) (*Local, error) { return openLocal(dir, cfg) }
+
+// Flush makes the state durable.
+func (t *Tree) Flush() error { return t.db.Flush() }
+
+// Floor returns the oldest index of the history.
+func (t *Tree) Floor() uint64 { return t.floor.Load() }
+
+// Watchers counts the watchers that the hub knows.
+func (l *Local) Watchers() int {
+	n := 0
+	l.tree.hub.mu.Lock()
+	defer l.tree.hub.mu.Unlock()
+	l.tree.hub.root.each(func(*watcher) { n++ })
+	return n
+}
+
+// Digest sums up the whole database, history included.
+func (t *Tree) Digest() (string, error) {
+	h := sha256.New()
+	err := scan(t.db, []byte{0}, []byte{0xff}, func(k, v []byte) (bool, error) {
+		fmt.Fprintf(h, "%q=%q\n", k, v)
+		return true, nil
+	})
+	return fmt.Sprintf("%x", h.Sum(nil)[:8]), err
+}
