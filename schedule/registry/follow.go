@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/strakeproject/strake/kv"
+	"github.com/strakeproject/strake/unit"
 )
 
 // How long a follower pauses after a failure: at first, and at most.
@@ -36,9 +37,18 @@ func (f *follower) load(ctx context.Context) error {
 	} else if err != nil {
 		return err
 	}
+	// Files first, so that no unit is without its file for a moment.
+	needed := newMirror(f.v.m.scope)
+	needed.load(f.r.keys, ev.Node)
+	files := make(fileSet)
+	if err := f.r.fetch(ctx, files, f.v.lacks(needed.missing())); err != nil {
+		return err
+	}
+	unpin := f.v.pin(files)
 	f.v.reload(f.dir, index, ev.Node)
+	unpin()
 	f.from = index + 1
-	return f.r.fetch(ctx, f.v, f.v.missing())
+	return nil
 }
 
 // run watches the directory until ctx ends, and reads it again whenever the
@@ -84,25 +94,34 @@ func (f *follower) watch(ctx context.Context) error {
 			}
 			return err
 		}
-		f.v.applyWatched(f.dir, ev)
-		f.from = ev.Index + 1
-		f.pause = 0
-		if err := f.fetch(ctx); err != nil {
+		if err := f.apply(ctx, ev); err != nil {
 			return err
 		}
+		f.from = ev.Index + 1
+		f.pause = 0
 	}
 	return nil
 }
 
-// fetch gets the unit files that the view has come to need, however long that
-// takes.
-func (f *follower) fetch(ctx context.Context) error {
-	for {
-		hashes := f.v.missing()
-		if len(hashes) == 0 {
-			return nil
+// apply takes one change into the view, with the unit file that goes with it.
+func (f *follower) apply(ctx context.Context, ev kv.Event) error {
+	files := make(fileSet)
+	if h := f.v.needs(ev); !h.IsZero() {
+		if err := f.fetch(ctx, files, h); err != nil {
+			return err
 		}
-		err := f.r.fetch(ctx, f.v, hashes)
+	}
+	unpin := f.v.pin(files)
+	f.v.applyWatched(f.dir, ev)
+	unpin()
+	// A unit may have come into scope by other means than a new file.
+	return f.fetch(ctx, f.v, f.v.missing()...)
+}
+
+// fetch gets unit files, however long that takes.
+func (f *follower) fetch(ctx context.Context, taker fileTaker, hashes ...unit.Hash) error {
+	for len(hashes) > 0 {
+		err := f.r.fetch(ctx, taker, hashes)
 		if err == nil {
 			return nil
 		}
@@ -111,6 +130,7 @@ func (f *follower) fetch(ctx context.Context) error {
 			return err
 		}
 	}
+	return nil
 }
 
 // wait pauses, longer each time until something has worked.

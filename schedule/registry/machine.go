@@ -27,8 +27,6 @@ type Machine struct {
 	// DISABLE_ENGINE.
 	Capabilities map[string]bool
 	Version      string
-	// Capacity is what the machine offers to units; nil if it does not tell.
-	Capacity *Capacity
 	// Identity tells apart two machines that carry the same ID by mistake. It
 	// stays the same when the machine's agent restarts. A Join with the same
 	// non-empty Identity takes the machine's key over at once; with any other
@@ -36,27 +34,12 @@ type Machine struct {
 	Identity string
 }
 
-// Capacity is what a machine offers to units.
-type Capacity struct {
-	CPU      int64 // thousandths of a core
-	Memory   int64 // bytes
-	Disk     int64 // bytes
-	Counters map[string]int64
-}
-
 func (m Machine) equal(o Machine) bool {
 	return m.ID == o.ID && m.PublicIP == o.PublicIP && m.Version == o.Version && m.Identity == o.Identity &&
-		maps.Equal(m.Metadata, o.Metadata) && maps.Equal(m.Capabilities, o.Capabilities) && m.Capacity.equal(o.Capacity)
+		maps.Equal(m.Metadata, o.Metadata) && maps.Equal(m.Capabilities, o.Capabilities)
 }
 
-func (c *Capacity) equal(o *Capacity) bool {
-	if c == nil || o == nil {
-		return c == o
-	}
-	return c.CPU == o.CPU && c.Memory == o.Memory && c.Disk == o.Disk && maps.Equal(c.Counters, o.Counters)
-}
-
-// machineBody is the value of a machine's object key. The last three fields
+// machineBody is the value of a machine's object key. The last two fields
 // are not fleet's.
 type machineBody struct {
 	ID           string
@@ -64,7 +47,6 @@ type machineBody struct {
 	Metadata     map[string]string
 	Capabilities map[string]bool
 	Version      string
-	Capacity     *Capacity `json:",omitempty"`
 	Identity     string    `json:",omitempty"`
 	Incarnation  string    `json:",omitempty"` // differs each time the machine joins
 }
@@ -75,7 +57,6 @@ func encodeMachine(m Machine, incarnation string) string {
 		Metadata:     m.Metadata,
 		Capabilities: m.Capabilities,
 		Version:      m.Version,
-		Capacity:     m.Capacity,
 		Identity:     m.Identity,
 		Incarnation:  incarnation,
 	}
@@ -95,7 +76,6 @@ func decodeMachine(id, value string) (Machine, error) {
 		Metadata:     b.Metadata,
 		Capabilities: b.Capabilities,
 		Version:      b.Version,
-		Capacity:     b.Capacity,
 		Identity:     b.Identity,
 	}
 	if b.PublicIP != "" {

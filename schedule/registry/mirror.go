@@ -56,9 +56,11 @@ type machineRecord struct {
 	dynamic map[string]string
 }
 
-// fileRecord is a unit file that some units have.
+// fileRecord is a unit file that some units have, or that somebody has pinned
+// because they are about to.
 type fileRecord struct {
-	units   map[string]struct{} // never empty
+	units   map[string]struct{}
+	pins    int
 	fetched bool
 	file    *unit.File // nil after fetched: cannot be read
 }
@@ -301,10 +303,8 @@ func (m *mirror) hold(name string, rec *unitRecord, h unit.Hash) {
 		return
 	}
 	if f := m.files[rec.holds]; f != nil {
-		if delete(f.units, name); len(f.units) == 0 {
-			delete(m.files, rec.holds)
-			delete(m.wanted, rec.holds)
-		}
+		delete(f.units, name)
+		m.sweep(rec.holds)
 	}
 	rec.holds, rec.options = h, nil
 	if h.IsZero() {
@@ -317,6 +317,48 @@ func (m *mirror) hold(name string, rec *unitRecord, h unit.Hash) {
 		m.wanted[h] = struct{}{}
 	}
 	f.units[name] = struct{}{}
+}
+
+// sweep forgets a file that nobody needs.
+func (m *mirror) sweep(h unit.Hash) {
+	if f := m.files[h]; len(f.units) == 0 && f.pins == 0 {
+		delete(m.files, h)
+		delete(m.wanted, h)
+	}
+}
+
+// pin takes in a unit file before the change that makes it needed, so that a
+// unit that gets another file is never without one. Unpin it after the change.
+func (m *mirror) pin(h unit.Hash, f *unit.File) {
+	if m.files[h] == nil {
+		m.files[h] = &fileRecord{units: make(map[string]struct{}), fetched: true, file: f}
+	}
+	m.files[h].pins++
+	m.offerFile(h, f)
+}
+
+func (m *mirror) unpin(h unit.Hash) {
+	m.files[h].pins--
+	m.sweep(h)
+}
+
+// needs returns the hash of a unit file that a change will make a unit need and
+// that is not there; zero for none.
+func (m *mirror) needs(keys layout, ev kv.Event) unit.Hash {
+	path := keys.split(ev.Node.Key)
+	if len(path) != 3 || path[0] != "job" || path[2] != "object" || ev.Node.Value == "" {
+		return unit.Hash{}
+	}
+	rec := unitRecord{}
+	if old := m.units[path[1]]; old != nil {
+		rec = *old
+	}
+	o, err := decodeObject(ev.Node.Value)
+	rec.object, rec.broken = &o, err
+	if f := m.files[o.UnitHash]; !m.relevant(&rec) || f != nil && f.fetched {
+		return unit.Hash{}
+	}
+	return o.UnitHash
 }
 
 // missing lists the unit files that are needed and not there.
@@ -394,7 +436,8 @@ func (m *mirror) unit(name string) (Unit, error) {
 	var err error
 	if rec.target != "" {
 		if u.Target, err = ParseState(rec.target); err != nil {
-			return Unit{}, fmt.Errorf("%w: %w", errCorrupt, err)
+			// Not a refusal of anything the reader said: no InvalidError.
+			return Unit{}, fmt.Errorf("%w: %v", errCorrupt, err)
 		}
 	}
 	if rec.options == nil {

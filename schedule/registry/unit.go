@@ -86,6 +86,7 @@ func (r *Registry) CreateUnit(ctx context.Context, name string, f *unit.File, ta
 	if err := r.storeFile(ctx, f); err != nil {
 		return fmt.Errorf("unit %s: %w", name, err)
 	}
+	defer r.pin(f)()
 	// Whoever creates the object has created the unit; only then may the
 	// target state be touched. A reader between the two sees an inactive unit.
 	if _, err := r.create(ctx, r.keys.object(name), encodeObject(name, f.Hash(), global), 0); err != nil {
@@ -107,6 +108,7 @@ func (r *Registry) ReplaceUnit(ctx context.Context, name string, f *unit.File, t
 	if err := r.storeFile(ctx, f); err != nil {
 		return fmt.Errorf("unit %s: %w", name, err)
 	}
+	defer r.pin(f)()
 	// An update, not a write: a unit destroyed meanwhile stays destroyed, and
 	// the object keeps its age.
 	key := r.keys.object(name)
@@ -213,12 +215,24 @@ func (r *Registry) storeFile(ctx context.Context, f *unit.File) error {
 	if err != nil && !errors.Is(err, kv.ErrKeyExists) {
 		return err
 	}
+	return nil
+}
+
+// pin shows the open views a unit file that a write is about to make them need.
+// Call the function that it returns after the write.
+func (r *Registry) pin(f *unit.File) (unpin func()) {
+	files := fileSet{f.Hash(): f}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	var undo []func()
 	for v := range r.views {
-		v.offerFile(h, f)
+		undo = append(undo, v.pin(files))
 	}
-	return nil
+	return func() {
+		for _, f := range undo {
+			f()
+		}
+	}
 }
 
 // loadTree reads key and all below it into m, and returns the store index of
@@ -288,6 +302,11 @@ func (r *Registry) fetchAll(ctx context.Context, m fileTaker, hashes []unit.Hash
 type fileTaker interface {
 	offerFile(unit.Hash, *unit.File)
 }
+
+// fileSet is a fileTaker that keeps all.
+type fileSet map[unit.Hash]*unit.File
+
+func (s fileSet) offerFile(h unit.Hash, f *unit.File) { s[h] = f }
 
 // checkUnit applies every rule for the content and target of a unit, and says
 // whether it is global.

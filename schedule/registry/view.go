@@ -190,6 +190,41 @@ func (v *View) offerFile(h unit.Hash, f *unit.File) {
 	v.change(func(m *mirror) { m.offerFile(h, f) })
 }
 
+// pin takes in unit files before the change that makes them needed. Call the
+// function that it returns after the change.
+func (v *View) pin(files fileSet) (unpin func()) {
+	v.change(func(m *mirror) {
+		for h, f := range files {
+			m.pin(h, f)
+		}
+	})
+	return func() {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		for h := range files {
+			v.m.unpin(h)
+		}
+	}
+}
+
+// lacks lists those of the hashes whose unit files are not there.
+func (v *View) lacks(hashes []unit.Hash) []unit.Hash {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return slices.DeleteFunc(hashes, func(h unit.Hash) bool {
+		f := v.m.files[h]
+		return f != nil && f.fetched
+	})
+}
+
+// needs returns the hash of a unit file that a change will make the view need;
+// zero for none.
+func (v *View) needs(ev kv.Event) unit.Hash {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.m.needs(v.r.keys, ev)
+}
+
 // missing lists the unit files that the view needs.
 func (v *View) missing() []unit.Hash {
 	v.mu.Lock()
