@@ -1,0 +1,65 @@
+package httppeer_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"github.com/strakeproject/strake/raftstore"
+	"github.com/strakeproject/strake/raftstore/httppeer"
+	"github.com/strakeproject/strake/raftstore/pebblelog"
+)
+
+// length answers with the length of each command.
+type length struct{}
+
+func (length) Open(context.Context, string) (raftstore.Position, error) {
+	return raftstore.Position{}, nil
+}
+
+func (length) Apply(cmds []raftstore.Command, _ raftstore.Position) (results [][]byte, err error) {
+	for _, c := range cmds {
+		results = append(results, fmt.Append(nil, len(c.Data)))
+	}
+	return results, nil
+}
+
+func (length) Close() error { return nil }
+
+// A Transport is served on the member's peer address and given to its Node.
+func Example() {
+	ctx := context.Background()
+	dir, _ := os.MkdirTemp("", "peer")
+	defer os.RemoveAll(dir)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	transport := httppeer.New(httppeer.Config{})
+	server := &http.Server{Handler: transport}
+	go server.Serve(listener)
+	defer server.Close()
+
+	log, err := pebblelog.Open(filepath.Join(dir, "log"), pebblelog.Options{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	node, err := raftstore.Open(ctx, raftstore.Config{
+		Dir: dir, Name: "a",
+		Initial:      []raftstore.InitialMember{{Name: "a", URLs: []string{"http://" + listener.Addr().String()}}},
+		StateMachine: length{}, Log: log, Transport: transport,
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer node.Stop(ctx)
+	result, err := node.Propose(ctx, []byte("hello"))
+	fmt.Println(string(result), err)
+	// Output: 5 <nil>
+}

@@ -1,0 +1,246 @@
+package httppeer_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/strakeproject/strake/raftstore"
+	"github.com/strakeproject/strake/raftstore/httppeer"
+)
+
+const clusterID = 0xc1
+
+// recorder is the node behind a transport.
+type recorder struct {
+	mu       sync.Mutex
+	received []string
+	arrived  chan struct{}
+	lost     chan uint64
+	serve    func(ctx context.Context, cmds [][]byte) []raftstore.Outcome
+}
+
+func newRecorder() *recorder {
+	return &recorder{arrived: make(chan struct{}, 1000), lost: make(chan uint64, 1000)}
+}
+
+func (r *recorder) Receive(from uint64, data []byte) error {
+	r.mu.Lock()
+	r.received = append(r.received, fmt.Sprintf("%x:%s", from, data))
+	r.mu.Unlock()
+	r.arrived <- struct{}{}
+	return nil
+}
+
+func (r *recorder) ServeForward(ctx context.Context, cmds [][]byte) []raftstore.Outcome {
+	return r.serve(ctx, cmds)
+}
+
+func (r *recorder) Unreachable(id uint64) {
+	select {
+	case r.lost <- id:
+	default:
+	}
+}
+
+func (r *recorder) all() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return strings.Join(r.received, " ")
+}
+
+// host is a member with its peer server.
+type host struct {
+	*httppeer.Transport
+	rec    *recorder
+	member raftstore.Member
+	server *httptest.Server
+}
+
+func newHost(t *testing.T, id uint64) *host {
+	h := &host{Transport: httppeer.New(httppeer.Config{}), rec: newRecorder()}
+	h.server = httptest.NewServer(h)
+	h.member = raftstore.Member{ID: id, Name: fmt.Sprint(id), PeerURLs: []string{h.server.URL}}
+	t.Cleanup(h.server.Close)
+	t.Cleanup(h.Stop)
+	return h
+}
+
+func (h *host) start(t *testing.T, peers ...raftstore.Member) {
+	t.Helper()
+	for _, p := range peers {
+		h.SetPeer(p)
+	}
+	if err := h.Start(h.member, clusterID, h.rec); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func pair(t *testing.T) (a, b *host) {
+	a, b = newHost(t, 0xa), newHost(t, 0xb)
+	a.start(t, b.member)
+	b.start(t, a.member)
+	return a, b
+}
+
+func await[T any](t *testing.T, c <-chan T, what string) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(time.Minute):
+		t.Fatalf("no %s within a minute", what)
+		panic("unreachable")
+	}
+}
+
+// sendUntilArrived sends m until the first copy arrives: messages sent before
+// the stream stands are lost.
+func sendUntilArrived(t *testing.T, from, to *host, m raftstore.Message) {
+	t.Helper()
+	deadline := time.After(time.Minute)
+	for {
+		from.Send(m)
+		select {
+		case <-to.rec.arrived:
+			return
+		case <-time.After(20 * time.Millisecond):
+		case <-deadline:
+			t.Fatal("nothing arrives")
+		}
+	}
+}
+
+func TestMessagesArriveOnBothKindsOfStream(t *testing.T) {
+	a, b := pair(t)
+	sendUntilArrived(t, a, b, raftstore.Message{To: 0xb, Data: []byte("ctl")})
+	big := bytes.Repeat([]byte("x"), 3<<20)
+	sendUntilArrived(t, a, b, raftstore.Message{To: 0xb, Bulk: true, Data: big})
+	sendUntilArrived(t, b, a, raftstore.Message{To: 0xa, Data: []byte("back")})
+	if got := b.rec.all(); !strings.Contains(got, "a:ctl") || !strings.Contains(got, "a:"+string(big)) {
+		t.Errorf("b received %d bytes, want both messages", len(got))
+	}
+	if got := a.rec.all(); !strings.Contains(got, "b:back") {
+		t.Errorf("a received %q, want b:back", got)
+	}
+}
+
+func TestStreamsComeBackAfterAPeerRestarts(t *testing.T) {
+	a, b := newHost(t, 0xa), newHost(t, 0xb)
+	a.start(t, b.member)
+	b.start(t, a.member)
+	sendUntilArrived(t, a, b, raftstore.Message{To: 0xb, Data: []byte("1")})
+
+	addr := b.server.Listener.Addr().String()
+	b.Stop()
+	b.server.Close()
+	await(t, a.rec.lost, "report of the lost peer")
+
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &host{Transport: httppeer.New(httppeer.Config{}), rec: newRecorder(), member: b.member}
+	c.server = &httptest.Server{Listener: ln, Config: &http.Server{Handler: c}}
+	c.server.Start()
+	t.Cleanup(c.server.Close)
+	t.Cleanup(c.Stop)
+	c.start(t, a.member)
+	sendUntilArrived(t, a, c, raftstore.Message{To: 0xb, Data: []byte("2")})
+}
+
+func TestForwardCarriesOutcomesInOrder(t *testing.T) {
+	a, b := pair(t)
+	b.rec.serve = func(_ context.Context, cmds [][]byte) []raftstore.Outcome {
+		return []raftstore.Outcome{
+			{Index: 7, Result: append([]byte("did "), cmds[0]...)},
+			{Err: raftstore.ErrDropped},
+			{Err: fmt.Errorf("deep: %w", raftstore.ErrTooLarge)},
+			{Err: errors.New("whatever")},
+		}
+	}
+	outs, err := a.Forward(context.Background(), 0xb, [][]byte{[]byte("one"), nil, []byte("three"), []byte("four")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if outs[0].Index != 7 || string(outs[0].Result) != "did one" || outs[0].Err != nil {
+		t.Errorf("outcome 0 = %+v", outs[0])
+	}
+	for i, want := range []error{nil, raftstore.ErrDropped, raftstore.ErrTooLarge, raftstore.ErrOutcomeUnknown} {
+		if !errors.Is(outs[i].Err, want) {
+			t.Errorf("outcome %d has error %v, want %v", i, outs[i].Err, want)
+		}
+	}
+}
+
+func TestForwardSaysWhetherCommandsMayHaveArrived(t *testing.T) {
+	a, b := pair(t)
+	entered := make(chan struct{})
+	b.rec.serve = func(ctx context.Context, cmds [][]byte) []raftstore.Outcome {
+		close(entered)
+		<-ctx.Done()
+		return make([]raftstore.Outcome, len(cmds))
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() { <-entered; cancel() }()
+	if _, err := a.Forward(ctx, 0xb, [][]byte{[]byte("x")}); !errors.Is(err, raftstore.ErrOutcomeUnknown) {
+		t.Errorf("forward cut in the middle: %v, want ErrOutcomeUnknown", err)
+	}
+	b.Stop()
+	b.server.Close()
+	if _, err := a.Forward(context.Background(), 0xb, [][]byte{[]byte("x")}); !errors.Is(err, raftstore.ErrDropped) {
+		t.Errorf("forward to nobody: %v, want ErrDropped", err)
+	}
+	if _, err := a.Forward(context.Background(), 0xdead, nil); !errors.Is(err, raftstore.ErrDropped) {
+		t.Errorf("forward to a stranger: %v, want ErrDropped", err)
+	}
+}
+
+func TestStrangersAreRefused(t *testing.T) {
+	a, b := pair(t)
+	for _, c := range []struct {
+		name, cluster, from, to, path string
+		want                          int
+	}{
+		{"other cluster", "c2", "a", "b", "/raft/v1/stream", http.StatusPreconditionFailed},
+		{"other member", "c1", "a", "a", "/raft/v1/stream", http.StatusPreconditionFailed},
+		{"unknown sender", "c1", "e", "b", "/raft/v1/stream", http.StatusForbidden},
+		{"no sender", "c1", "", "b", "/raft/v1/forward", http.StatusForbidden},
+		{"no upgrade", "c1", "a", "b", "/raft/v1/stream", http.StatusUpgradeRequired},
+		{"no such path", "c1", "a", "b", "/raft/v1/else", http.StatusNotFound},
+		{"malformed batch", "c1", "a", "b", "/raft/v1/forward", http.StatusBadRequest},
+	} {
+		req, err := http.NewRequest(http.MethodPost, b.server.URL+c.path, strings.NewReader("\xff\xff"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-Raft-Cluster", c.cluster)
+		req.Header.Set("X-Raft-From", c.from)
+		req.Header.Set("X-Raft-To", c.to)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != c.want {
+			t.Errorf("%s: status %d, want %d", c.name, resp.StatusCode, c.want)
+		}
+	}
+	a.Stop()
+	resp, err := http.Get(a.server.URL + "/raft/v1/stream")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("stopped transport answers %d, want 503", resp.StatusCode)
+	}
+}
