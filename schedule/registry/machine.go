@@ -47,8 +47,8 @@ type machineBody struct {
 	Metadata     map[string]string
 	Capabilities map[string]bool
 	Version      string
-	Identity     string    `json:",omitempty"`
-	Incarnation  string    `json:",omitempty"` // differs each time the machine joins
+	Identity     string `json:",omitempty"`
+	Incarnation  string `json:",omitempty"` // differs each time the machine joins
 }
 
 func encodeMachine(m Machine, incarnation string) string {
