@@ -1,0 +1,185 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/strakeproject/strake/kv"
+)
+
+// The pause before another poll after one that brought nothing: none at first,
+// then doubling between these two.
+const (
+	minPause = 50 * time.Millisecond
+	maxPause = 5 * time.Second
+)
+
+// watcher is a watch made of long polls. It has no goroutine of its own: the
+// first poll is opened by Watch, everything after that runs in the loop that
+// ranges over Events.
+//
+//	poll from next -> headers -> (wait) -> event -> next = its index + 1 -> poll ...
+//
+// The watch's context, or leaving the loop, ends the poll under way.
+type watcher struct {
+	client    *Client
+	key       string
+	recursive bool
+	began     uint64 // store index when the watch began
+	next      uint64 // waitIndex of the next poll
+	poll      io.ReadCloser
+	pause     time.Duration
+}
+
+// Watch implements kv.Store. It fails if no endpoint answers; once it is in
+// place, the watch outlives lost connections and endpoints, and tries again and
+// again until its context ends.
+func (c *Client) Watch(ctx context.Context, key string, opts kv.WatchOptions) (*kv.Watch, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	w := &watcher{client: c, key: kv.Clean(key), recursive: opts.Recursive, next: opts.From}
+	index, err := w.open(ctx)
+	if err != nil {
+		cancel()
+		return nil, fmt.Errorf("watch %s: %w", key, err)
+	}
+	w.began = index
+	if w.next == 0 {
+		w.next = index + 1
+	}
+	return &kv.Watch{
+		Index: index,
+		Events: func(yield func(kv.Event, error) bool) {
+			defer cancel()
+			w.run(ctx, yield)
+		},
+	}, nil
+}
+
+// run delivers events until the watch ends.
+func (w *watcher) run(ctx context.Context, yield func(kv.Event, error) bool) {
+	defer func() { w.poll.Close() }()
+	for {
+		opened := time.Now()
+		ev, err := w.read()
+		w.poll.Close()
+		if err == nil {
+			w.next = ev.Index + 1
+			w.pause = 0
+			if w.concerns(&ev) && !yield(ev, nil) {
+				return
+			}
+		} else if time.Since(opened) > maxPause {
+			w.pause = 0 // the server, or something before it, ends long polls
+		}
+		if err := w.reopen(ctx); err != nil {
+			yield(kv.Event{}, &kv.WatchError{Resume: w.next, Err: err})
+			return
+		}
+	}
+}
+
+// read waits for the event of the current poll. An empty or cut body is an
+// error, and so is the end of the context.
+func (w *watcher) read() (kv.Event, error) {
+	b, err := io.ReadAll(w.poll)
+	if err != nil {
+		return kv.Event{}, err
+	}
+	if len(bytes.TrimSpace(b)) == 0 {
+		return kv.Event{}, io.ErrUnexpectedEOF
+	}
+	ev, err := decodeEvent(b, 0)
+	ev.Index = ev.Node.ModifiedIndex
+	return ev, err
+}
+
+// concerns reports whether an event belongs to the watch. What happens between
+// two polls comes from the server's history, which is delivered more freely
+// than what happens during a poll: without regard to underscores, and with
+// removed directories whose key is a mere prefix. Such events are dropped here,
+// unless they are older than the watch and history was asked for.
+func (w *watcher) concerns(ev *kv.Event) bool {
+	key := ev.Node.Key
+	switch {
+	case ev.Index <= w.began || kv.Below(w.key, key):
+		return true
+	case !w.recursive || !kv.Below(key, w.key):
+		return false
+	}
+	below := strings.TrimPrefix(key, w.key)
+	return !strings.Contains("/"+below, "/_")
+}
+
+// reopen opens the next poll, however long that takes. It fails when the
+// context ends or the server refuses.
+func (w *watcher) reopen(ctx context.Context) error {
+	for {
+		if err := w.rest(ctx); err != nil {
+			return err
+		}
+		_, err := w.open(ctx)
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case final(err):
+			return err
+		}
+		w.client.logger.Warn("watch interrupted", "key", w.key, "resume", w.next, "err", err)
+	}
+}
+
+// rest pauses before the next poll, longer each time.
+func (w *watcher) rest(ctx context.Context) error {
+	pause := w.pause
+	w.pause = min(max(2*pause, minPause), maxPause)
+	if pause == 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// open starts a poll and returns the store index at its beginning.
+func (w *watcher) open(ctx context.Context) (index uint64, err error) {
+	q := url.Values{"wait": {"true"}}
+	setTrue(q, "recursive", w.recursive)
+	if w.next > 0 {
+		q.Set("waitIndex", strconv.FormatUint(w.next, 10))
+	}
+	a, err := w.client.send(ctx, call{method: http.MethodGet, path: keyPath(w.key), query: q, live: true})
+	if err != nil {
+		return 0, err
+	}
+	if a.live == nil {
+		return 0, decodeError(a)
+	}
+	w.poll = a.live
+	return storeIndex(a.header), nil
+}
+
+// final reports whether a refusal will stay one.
+func final(err error) bool {
+	if e, ok := errors.AsType[*kv.Error](err); ok {
+		return e.Code != kv.CodeRaftInternal && e.Code != kv.CodeLeaderElection
+	}
+	if e, ok := errors.AsType[*StatusError](err); ok {
+		return e.Status < 500
+	}
+	return false
+}
