@@ -1,0 +1,101 @@
+package member
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/strakeproject/strake/raftstore"
+)
+
+// Config says which member to open. Fields at their zero value take the default
+// named with them.
+type Config struct {
+	// Name names the member in InitialCluster. Default "default".
+	Name string
+	// DataDir is made if missing. Default is Name with ".etcd" appended, in the
+	// working directory.
+	DataDir string
+
+	// PeerListeners are where peers are served; see Listen. The Member owns them
+	// from Open on. Without any, the member serves no peers, as befits the only
+	// member of its cluster.
+	PeerListeners []net.Listener
+	// DialPeer opens connections to peers. Default: a net.Dialer.
+	DialPeer func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	// AdvertisePeerURLs are where peers reach this member. Default
+	// DefaultPeerURL.
+	AdvertisePeerURLs []string
+	// InitialCluster lists all members of a new cluster, this one with its
+	// AdvertisePeerURLs included; see ParseCluster. Default: this one alone.
+	// Ignored when DataDir already holds a member.
+	InitialCluster []raftstore.InitialMember
+	// InitialClusterToken sets clusters with the same members apart. Default
+	// "etcd-cluster". Ignored when DataDir already holds a member.
+	InitialClusterToken string
+	// AdvertiseClientURLs are published to the cluster at each start. Default:
+	// none.
+	AdvertiseClientURLs []string
+
+	// HeartbeatInterval is the time between a leader's heartbeats. Default 100 ms.
+	HeartbeatInterval time.Duration
+	// ElectionTimeout is how long a member hears nothing from a leader before it
+	// stands for election; up to twice that, drawn at random. Default 1 s.
+	ElectionTimeout time.Duration
+
+	// Logger receives one line per event an operator acts on. Default: none.
+	Logger *slog.Logger
+}
+
+// Defaults of the original.
+const (
+	DefaultName      = "default"
+	DefaultPeerURL   = "http://localhost:2380"
+	DefaultClientURL = "http://localhost:2379"
+	DefaultToken     = "etcd-cluster"
+	DefaultHeartbeat = 100 * time.Millisecond
+	DefaultElection  = time.Second
+)
+
+// maxElection is what the original still takes for an election timeout.
+const maxElection = 50 * time.Second
+
+func (c *Config) fill() error {
+	c.Name = cmp.Or(c.Name, DefaultName)
+	c.DataDir = cmp.Or(c.DataDir, c.Name+".etcd")
+	c.InitialClusterToken = cmp.Or(c.InitialClusterToken, DefaultToken)
+	c.HeartbeatInterval = cmp.Or(c.HeartbeatInterval, DefaultHeartbeat)
+	c.ElectionTimeout = cmp.Or(c.ElectionTimeout, DefaultElection)
+	if len(c.AdvertisePeerURLs) == 0 {
+		c.AdvertisePeerURLs = []string{DefaultPeerURL}
+	}
+	if len(c.InitialCluster) == 0 {
+		c.InitialCluster = []raftstore.InitialMember{{Name: c.Name, URLs: c.AdvertisePeerURLs}}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	hb, el := c.HeartbeatInterval, c.ElectionTimeout
+	switch {
+	case hb < time.Millisecond:
+		return fmt.Errorf("--heartbeat-interval must be >0 (set to %dms)", hb.Milliseconds())
+	case el < 5*hb:
+		return fmt.Errorf("--election-timeout[%dms] should be at least as 5 times as --heartbeat-interval[%dms]",
+			el.Milliseconds(), hb.Milliseconds())
+	case el > maxElection:
+		return fmt.Errorf("--election-timeout[%dms] is too long, and should be set less than %dms",
+			el.Milliseconds(), maxElection.Milliseconds())
+	case len(c.PeerListeners) == 0 && len(c.InitialCluster) > 1:
+		return errors.New("a member of a larger cluster needs listeners for its peers")
+	}
+	return nil
+}
+
+// requestTimeout bounds a write or quorum read whose context has no deadline:
+// as in the original, time for two elections and 5 s for the rest.
+func (c *Config) requestTimeout() time.Duration { return 5*time.Second + 2*c.ElectionTimeout }
