@@ -1,0 +1,89 @@
+package schedule
+
+import "math/bits"
+
+// bitset is a set of machine slots. Words beyond its length count as empty, so
+// sets of different lengths mix.
+type bitset []uint64
+
+func (b *bitset) set(i int) {
+	for len(*b) <= i/64 {
+		*b = append(*b, 0)
+	}
+	(*b)[i/64] |= 1 << (i % 64)
+}
+
+func (b bitset) clear(i int) {
+	if i/64 < len(b) {
+		b[i/64] &^= 1 << (i % 64)
+	}
+}
+
+func (b bitset) has(i int) bool { return i/64 < len(b) && b[i/64]>>(i%64)&1 != 0 }
+
+// and keeps what o has too.
+func (b bitset) and(o bitset) {
+	n := min(len(b), len(o))
+	for i := range n {
+		b[i] &= o[i]
+	}
+	clear(b[n:])
+}
+
+// andNot drops what o has.
+func (b bitset) andNot(o bitset) {
+	for i := range min(len(b), len(o)) {
+		b[i] &^= o[i]
+	}
+}
+
+// keep drops all but i.
+func (b bitset) keep(i int) {
+	had := b.has(i)
+	clear(b)
+	if had {
+		b.set(i)
+	}
+}
+
+func (b bitset) empty() bool {
+	for _, w := range b {
+		if w != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (b bitset) count() int {
+	n := 0
+	for _, w := range b {
+		n += bits.OnesCount64(w)
+	}
+	return n
+}
+
+// firstWith returns the least member that o has too; -1 for none.
+func (b bitset) firstWith(o bitset) int {
+	for i := range min(len(b), len(o)) {
+		if w := b[i] & o[i]; w != 0 {
+			return i*64 + bits.TrailingZeros64(w)
+		}
+	}
+	return -1
+}
+
+// all yields the members in order. The set may be changed meanwhile; what is
+// added in the word being read is missed.
+func (b bitset) all(yield func(int) bool) {
+	for i := range b {
+		for w := b[i]; w != 0; w &= w - 1 {
+			if !yield(i*64 + bits.TrailingZeros64(w)) {
+				return
+			}
+		}
+	}
+}
+
+// copyTo puts a copy of b into buf's memory, if that is large enough.
+func (b bitset) copyTo(buf bitset) bitset { return append(buf[:0], b...) }

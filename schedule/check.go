@@ -1,0 +1,84 @@
+package schedule
+
+import (
+	"maps"
+	"slices"
+)
+
+// Violation is a placement that must not stay as it is.
+type Violation struct {
+	Unit, Machine string
+	Reason
+}
+
+// String is "web.service on m1: conflict: with db.service".
+func (v Violation) String() string { return v.Unit + " on " + v.Machine + ": " + v.Reason.String() }
+
+// Check returns what is wrong with the placements of a cluster, by unit: nothing
+// for one that a plan has made whole. Of two units that cannot stay together it
+// names the one to leave. It looks at pairs of units, by the rules and without
+// the indexes that Compute uses, so each is a test of the other.
+func Check(c Cluster) []Violation {
+	units := make(map[string]Unit, len(c.Units))
+	for _, u := range c.Units {
+		units[u.Name] = u
+	}
+	machines := make(map[string]Machine, len(c.Machines))
+	for _, m := range c.Machines {
+		machines[m.ID] = m
+	}
+	sharing := c.sharing()
+	rings := replaceRings(c.Units)
+
+	var out []Violation
+	for _, name := range slices.Sorted(maps.Keys(c.Placed)) {
+		id := c.Placed[name]
+		u, known := units[name]
+		m, alive := machines[id]
+		var reasons []Reason
+		switch {
+		case !known:
+			reasons = []Reason{{Code: CodeUnknown}}
+		case !u.Active:
+			reasons = []Reason{{Code: CodeInactive}}
+		case u.Global:
+			reasons = []Reason{{Code: CodeGlobal}}
+		case !alive:
+			reasons = []Reason{{Code: CodeMachineLost}}
+		default:
+			on := sharing[id]
+			reasons = []Reason{
+				whyNotID(m, u),
+				whyNotMetadata(m, u),
+				c.whyNotPeer(m, on, u),
+				namedReason(CodeConflict, "with ", on, func(v Unit) bool { return inConflict(u, v) && leavesBefore(u, v) }),
+				namedReason(CodeReplaced, "by ", on, func(v Unit) bool { return replaces(v, u) && rings[v.Name] != rings[u.Name] }),
+			}
+		}
+		for _, r := range reasons {
+			if r.Code != "" {
+				out = append(out, Violation{name, id, r})
+			}
+		}
+	}
+	return out
+}
+
+// sharing returns the units on each machine, global ones included.
+func (c Cluster) sharing() map[string][]Unit {
+	on := map[string][]Unit{}
+	var globals []Unit
+	for _, u := range c.Units {
+		switch id := c.Placed[u.Name]; {
+		case !u.Active:
+		case u.Global:
+			globals = append(globals, u)
+		case id != "":
+			on[id] = append(on[id], u)
+		}
+	}
+	for _, m := range c.Machines {
+		on[m.ID] = withGlobals(m, on[m.ID], globals)
+	}
+	return on
+}

@@ -1,0 +1,216 @@
+package schedule
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Explain says what each machine of a cluster has to say about a unit, with
+// everything else where Cluster.Placed has it. It depends on the cluster alone,
+// so anyone who can read the cluster can explain it. Errors are as in Compute,
+// or that the cluster has no such unit.
+func Explain(c Cluster, unit string) (Explanation, error) {
+	s := New(Options{})
+	if err := s.Reset(c); err != nil {
+		return Explanation{}, err
+	}
+	u := s.units[unit]
+	if u == nil || !u.known {
+		return Explanation{}, fmt.Errorf("unit %q is not in the cluster", unit)
+	}
+	s.link()
+	for slot := range s.alive.all {
+		s.admitGlobals(slot)
+	}
+	return s.explain(u), nil
+}
+
+// explainUnplaced explains each unit that wants a place and has none.
+func (s *Scheduler) explainUnplaced() []Explanation {
+	var out []Explanation
+	units := slices.Collect(maps.Keys(s.pending))
+	for _, g := range s.globals {
+		if g.on.empty() {
+			units = append(units, g)
+		}
+	}
+	slices.SortFunc(units, compareUnits)
+	for _, u := range units {
+		out = append(out, s.explain(u))
+	}
+	return out
+}
+
+// verdict is the slots that pass one test.
+type verdict struct {
+	code Code
+	pass bitset
+}
+
+// explain tests all machines for a unit as if it were nowhere.
+func (s *Scheduler) explain(u *unit) Explanation {
+	e := Explanation{Unit: u.name, Considered: s.alive.count()}
+	if !u.active() {
+		e.Never = &Reason{Code: CodeInactive}
+		return e
+	}
+	if u.at >= 0 {
+		e.Placed = u.bound
+	}
+	verdicts := s.verdicts(u)
+	rest := s.alive.copyTo(nil)
+	nearest := map[int]NearMiss{}
+	for i, v := range verdicts {
+		failing := rest.copyTo(nil)
+		failing.andNot(v.pass)
+		rest.and(v.pass)
+		if failing.empty() {
+			continue
+		}
+		alone := failing.copyTo(nil)
+		for _, other := range verdicts[i+1:] {
+			alone.and(other.pass)
+		}
+		r := s.rejection(u, v.code, failing, alone.count())
+		e.Rejected = append(e.Rejected, r)
+		s.addNearest(nearest, u, r, alone)
+	}
+	e.Admitting = rest.count()
+	for _, slot := range slices.Sorted(maps.Keys(nearest)) {
+		if len(e.Nearest) < sampleNearest {
+			e.Nearest = append(e.Nearest, nearest[slot])
+		}
+	}
+	return e
+}
+
+// addNearest adds the first few machines of those that fail only for one
+// rejection, unless there is no more to say of them than that says already.
+func (s *Scheduler) addNearest(to map[int]NearMiss, u *unit, r Rejection, alone bitset) {
+	if r.Code == CodeMachineID {
+		return // another machine will not become that one
+	}
+	n := 0
+	for slot := range alone.all {
+		if n++; n > sampleNearest {
+			break
+		}
+		reason := s.reason(u, r.Code, []int{slot})
+		if r.Alone < r.Machines || reason != r.Reason {
+			to[slot] = NearMiss{s.machines[slot].ID, reason}
+		}
+	}
+}
+
+// verdicts tests each code by itself, in their order.
+func (s *Scheduler) verdicts(u *unit) []verdict {
+	restore := s.stepAside(u)
+	defer restore()
+	all := func() bitset { return s.alive.copyTo(nil) }
+	out := []verdict{{CodeMachineID, all()}, {CodeMetadata, all()}, {CodePeer, all()}, {CodeConflict, all()}, {CodeReplaced, all()}}
+	s.keepID(out[0].pass, u)
+	if u.need != nil {
+		out[1].pass.and(u.need.bits)
+	}
+	s.keepPeers(out[2].pass, u, nil)
+	s.dropConflicts(out[3].pass, u)
+	s.dropOusted(out[4].pass, u)
+	return out
+}
+
+// stepAside uncounts a unit where it has a place, and, for a global unit, those
+// that are admitted after it. The function returned counts them again.
+func (s *Scheduler) stepAside(u *unit) (restore func()) {
+	aside := func(n int) {
+		if u.at >= 0 {
+			u.count(u.at, n)
+		}
+		if !u.spec.Global {
+			return
+		}
+		for _, g := range s.globals {
+			if g.name < u.name {
+				continue
+			}
+			for slot := range g.on.all {
+				g.count(slot, n)
+			}
+		}
+	}
+	aside(-1)
+	return func() { aside(1) }
+}
+
+func (s *Scheduler) rejection(u *unit, code Code, slots bitset, alone int) Rejection {
+	r := Rejection{Machines: slots.count(), Alone: alone}
+	var sample []int
+	for slot := range slots.all {
+		if len(sample) == sampleMachines {
+			break
+		}
+		sample = append(sample, slot)
+		r.Sample = append(r.Sample, s.machines[slot].ID)
+	}
+	r.Reason = s.reason(u, code, sample)
+	return r
+}
+
+// reason gives the particulars of a code on some machines that fail it.
+func (s *Scheduler) reason(u *unit, code Code, slots []int) Reason {
+	switch code {
+	case CodeMachineID:
+		return Reason{code, detailID(u.spec)}
+	case CodeMetadata:
+		var machines []Machine
+		for _, slot := range slots {
+			machines = append(machines, s.machines[slot].Machine)
+		}
+		return Reason{code, detailMetadata(u.spec, machines...)}
+	case CodePeer:
+		return Reason{code, s.detailPeers(u, slots)}
+	case CodeConflict:
+		return Reason{code, "with " + nameList(s.namesAt(slots, func(v *unit) bool {
+			return u.conflictsWith(v) && !(u.spec.Global && v.spec.Global && v.name > u.name)
+		}))}
+	default:
+		return Reason{code, "by " + nameList(s.namesAt(slots, func(v *unit) bool { return slices.Contains(u.oustedBy, v) }))}
+	}
+}
+
+// namesAt names the units on some machines that meet a condition.
+func (s *Scheduler) namesAt(slots []int, is func(*unit) bool) []string {
+	var names []string
+	for _, slot := range slots {
+		for _, v := range slices.Concat(s.machines[slot].residents, s.machines[slot].globals) {
+			if is(v) {
+				names = append(names, v.name)
+			}
+		}
+	}
+	return names
+}
+
+// detailPeers says which peers are missing on any of some machines.
+func (s *Scheduler) detailPeers(u *unit, slots []int) string {
+	var parts []string
+	for _, name := range u.peers {
+		p := s.units[name]
+		known := p != nil && p.known
+		missing := func(slot int) bool { return !known || !p.active() || p.at != slot && !p.on.has(slot) }
+		if !slices.ContainsFunc(slots, missing) {
+			continue
+		}
+		var spec Unit
+		at := ""
+		if known {
+			spec = p.spec
+			if p.at >= 0 {
+				at = p.bound
+			}
+		}
+		parts = append(parts, detailPeer(name, known, spec, at))
+	}
+	return strings.Join(parts, ", ")
+}

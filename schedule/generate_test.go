@@ -1,0 +1,319 @@
+package schedule_test
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+
+	"github.com/strakeproject/strake/schedule"
+)
+
+// splitMix is the generator SplitMix64: the same numbers on every machine.
+type splitMix uint64
+
+func (s *splitMix) next() uint64 {
+	*s += 0x9E3779B97F4A7C15
+	z := uint64(*s)
+	z = (z ^ z>>30) * 0xBF58476D1CE4E5B9
+	z = (z ^ z>>27) * 0x94D049BB133111EB
+	return z ^ z>>31
+}
+
+func (s *splitMix) intn(n int) int { return int(s.next() % uint64(n)) }
+
+// pick returns i with a probability in proportion to weights[i].
+func (s *splitMix) pick(weights ...int) int {
+	sum := 0
+	for _, w := range weights {
+		sum += w
+	}
+	k := s.intn(sum)
+	for i, w := range weights {
+		if k -= w; k < 0 {
+			return i
+		}
+	}
+	panic("unreachable")
+}
+
+// estate is a made-up data centre.
+type estate struct {
+	rng      splitMix
+	machines []schedule.Machine
+	units    []schedule.Unit
+	services int
+}
+
+// newEstate makes machines in 5 zones with two kinds of disk and CPU, and
+// services of 1 to 40 instances: of each 100, 40 are plain, the others want a
+// disk, a zone, a CPU, or conflict with themselves or another; one in four has
+// a sidekick beside each instance. Three global units are added.
+func newEstate(machineSeed, unitSeed uint64, machines, services int) *estate {
+	e := &estate{rng: splitMix(machineSeed)}
+	for i := range machines {
+		e.rng.pick(53, 31, 8, 6, 2) // capacity, for which units do not ask
+		zone := e.rng.intn(5)
+		rack := e.rng.intn(8)
+		e.machines = append(e.machines, schedule.Machine{ID: fmt.Sprintf("m%04d", i), Metadata: map[string]string{
+			"zone": fmt.Sprintf("z%d", zone),
+			"rack": fmt.Sprintf("z%d-r%d", zone, rack),
+			"disk": []string{"hdd", "ssd"}[e.rng.pick(7, 3)],
+			"arch": []string{"amd64", "arm64"}[e.rng.pick(9, 1)],
+		}})
+	}
+	e.rng = splitMix(unitSeed)
+	for range services {
+		e.addService()
+	}
+	for name, meta := range map[string]map[string][]string{
+		"node-exporter.service": nil,
+		"ssd-trim.service":      {"disk": {"ssd"}},
+		"zone-agent-z0.service": {"zone": {"z0"}},
+	} {
+		e.units = append(e.units, schedule.Unit{Name: name, Active: true, Global: true, Metadata: meta})
+	}
+	return e
+}
+
+// addService adds the next service and returns its units.
+func (e *estate) addService() []schedule.Unit {
+	s := e.services
+	e.services++
+	replicas := 1 + e.rng.intn(40)
+	e.rng.intn(40) // CPU
+	e.rng.intn(48) // memory
+	var meta map[string][]string
+	var conflicts []string
+	switch e.rng.pick(40, 15, 10, 10, 10, 5, 5, 5) {
+	case 1:
+		meta = map[string][]string{"disk": {"ssd"}}
+	case 2:
+		a := e.rng.intn(5)
+		b := (a + 1 + e.rng.intn(4)) % 5
+		meta = map[string][]string{"zone": {fmt.Sprintf("z%d", a), fmt.Sprintf("z%d", b)}}
+	case 3:
+		conflicts = []string{fmt.Sprintf("svc%03d@*.service", s)}
+	case 6:
+		meta = map[string][]string{"arch": {"arm64"}}
+	case 7:
+		if s > 0 {
+			conflicts = []string{fmt.Sprintf("svc%03d@*.service", e.rng.intn(s))}
+		}
+	}
+	sidekick := e.rng.intn(4) == 0
+	first := len(e.units)
+	for i := range replicas {
+		name := fmt.Sprintf("svc%03d@%d.service", s, i)
+		e.units = append(e.units, schedule.Unit{Name: name, Active: true, Generation: uint64(s), Metadata: meta, Conflicts: conflicts})
+		if sidekick {
+			e.units = append(e.units, schedule.Unit{
+				Name: fmt.Sprintf("svc%03d-sk@%d.service", s, i), Active: true, Generation: uint64(s), MachineOf: []string{name},
+			})
+		}
+	}
+	return e.units[first:]
+}
+
+func (e *estate) cluster() schedule.Cluster {
+	return schedule.Cluster{Machines: e.machines, Units: e.units, Placed: map[string]string{}}
+}
+
+func digest(p schedule.Plan) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(p.String())))[:16] }
+
+// TestDigests replays testdata/digests: plans of generated clusters, by digest.
+// A digest that changes means that clusters in use are placed otherwise than
+// before.
+func TestDigests(t *testing.T) {
+	datadriven.RunTest(t, "testdata/digests", func(t *testing.T, d *datadriven.TestData) string {
+		var machines, services, base int
+		d.ScanArgs(t, "machines", &machines)
+		d.ScanArgs(t, "services", &services)
+		d.ScanArgs(t, "base", &base)
+		e := newEstate(uint64(base), uint64(base+1), machines, services)
+		w := newWorld()
+		for _, m := range e.machines {
+			must(w.setMachine(m))
+		}
+		for _, u := range e.units {
+			must(w.setUnit(u))
+		}
+		p := w.live.Plan()
+		w.apply(p)
+		for _, v := range schedule.Check(w.cluster()) {
+			t.Errorf("after the first plan: %s", v)
+		}
+		out := fmt.Sprintf("%d units, new %d, unplaced %d: %s\n", len(e.units), p.Stats.New, p.Stats.Unplaced, digest(p))
+		for _, id := range []string{"m0003", "m0007", "m0011"} {
+			w.removeMachine(id)
+			p := w.live.Plan()
+			w.apply(p)
+			out += fmt.Sprintf("%s lost, moved %d, unplaced %d: %s\n", id, p.Stats.Moved, p.Stats.Unplaced, digest(p))
+		}
+		return out
+	})
+}
+
+// Through losses, returns, new metadata and new services: nothing is ever
+// invalid, nothing is left out, and nothing moves that could have stayed.
+func TestChangeMovesNothingButWhatMustMove(t *testing.T) {
+	e := newEstate(1900, 1901, 100, 40)
+	w := newWorld()
+	for _, m := range e.machines {
+		must(w.setMachine(m))
+	}
+	for _, u := range e.units {
+		must(w.setUnit(u))
+	}
+	w.apply(w.live.Plan())
+	rng := splitMix(1902)
+	var lost []schedule.Machine
+	alive := func() schedule.Machine {
+		for i := rng.intn(len(e.machines)); ; i++ {
+			if m, ok := w.machines[e.machines[i%len(e.machines)].ID]; ok {
+				return m
+			}
+		}
+	}
+	for i := range 300 {
+		event := ""
+		switch rng.pick(4, 3, 2, 1) {
+		case 0:
+			m := alive()
+			lost = append(lost, m)
+			w.removeMachine(m.ID)
+			event = "lost " + m.ID
+		case 1:
+			if len(lost) == 0 {
+				continue
+			}
+			j := rng.intn(len(lost))
+			must(w.setMachine(lost[j]))
+			event = "back " + lost[j].ID
+			lost = append(lost[:j], lost[j+1:]...)
+		case 2:
+			m := alive()
+			meta := map[string]string{"disk": "hdd"}
+			if m.Metadata["disk"] == "hdd" {
+				meta["disk"] = "ssd"
+			}
+			for _, key := range []string{"zone", "rack", "arch"} {
+				meta[key] = m.Metadata[key]
+			}
+			must(w.setMachine(schedule.Machine{ID: m.ID, Metadata: meta}))
+			event = "flipped " + m.ID
+		case 3:
+			for _, u := range e.addService() {
+				must(w.setUnit(u))
+			}
+			event = "new service"
+		}
+		evicted := map[string]bool{}
+		for _, v := range schedule.Check(w.cluster()) {
+			evicted[v.Unit] = true
+		}
+		p := w.live.Plan()
+		w.apply(p)
+		for _, s := range p.Steps {
+			if s.From != "" && !evicted[s.Unit] && s.Cause != schedule.CodePeer {
+				t.Errorf("event %d, %s: %s, but the unit could have stayed", i, event, s)
+			}
+		}
+		for _, v := range schedule.Check(w.cluster()) {
+			t.Errorf("event %d, %s: %s", i, event, v)
+		}
+		for _, u := range p.Unplaced {
+			if u.Admitting > 0 {
+				t.Errorf("event %d, %s: %s", i, event, u)
+			}
+		}
+	}
+}
+
+func benchmarkPlan(b *testing.B, c schedule.Cluster) {
+	b.ReportAllocs()
+	start := time.Now()
+	for b.Loop() {
+		p, err := schedule.Compute(c, schedule.Options{})
+		if err != nil || len(p.Steps) == 0 {
+			b.Fatal(len(p.Steps), err)
+		}
+	}
+	b.ReportMetric(float64(len(c.Units))*float64(b.N)/time.Since(start).Seconds(), "units/s")
+}
+
+// 10,000 units without constraints on 1,000 empty machines.
+func BenchmarkComputePlain(b *testing.B) {
+	c := schedule.Cluster{}
+	for i := range 1000 {
+		c.Machines = append(c.Machines, schedule.Machine{ID: fmt.Sprintf("m%04d", i)})
+	}
+	for i := range 10000 {
+		c.Units = append(c.Units, schedule.Unit{Name: fmt.Sprintf("u%05d.service", i), Active: true})
+	}
+	benchmarkPlan(b, c)
+}
+
+// As many units with everything on 1,000 empty machines.
+func BenchmarkComputeConstrained(b *testing.B) {
+	benchmarkPlan(b, newEstate(1800, 1801, 1000, 400).cluster())
+}
+
+// 100,000 such units on 10,000 machines.
+func BenchmarkComputeLarge(b *testing.B) {
+	benchmarkPlan(b, newEstate(1800, 1801, 10000, 4000).cluster())
+}
+
+// The same cluster, whole: what a plan costs that has nothing to do.
+func BenchmarkComputeUnchanged(b *testing.B) {
+	c := newEstate(1800, 1801, 1000, 400).cluster()
+	p, err := schedule.Compute(c, schedule.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, s := range p.Steps {
+		c.Placed[s.Unit] = s.To
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if p, err := schedule.Compute(c, schedule.Options{}); err != nil || len(p.Steps) > 0 {
+			b.Fatal(len(p.Steps), err)
+		}
+	}
+}
+
+// A machine of 1,000 is lost and comes back: the plan after the loss, as a
+// Scheduler that follows the cluster makes it.
+func BenchmarkSchedulerMachineLost(b *testing.B) {
+	e := newEstate(1800, 1801, 1000, 400)
+	s := schedule.New(schedule.Options{})
+	must(s.Reset(e.cluster()))
+	s.Plan()
+	b.ReportAllocs()
+	moved, i := 0, 0
+	for b.Loop() {
+		m := e.machines[i%len(e.machines)]
+		s.RemoveMachine(m.ID)
+		moved += len(s.Plan().Steps)
+		must(s.SetMachine(m))
+		s.Plan()
+		i++
+	}
+	b.ReportMetric(float64(moved)/float64(b.N), "units/op")
+}
+
+// A unit is started and stopped again in a cluster of 10,000.
+func BenchmarkSchedulerUnitStarted(b *testing.B) {
+	s := schedule.New(schedule.Options{})
+	must(s.Reset(newEstate(1800, 1801, 1000, 400).cluster()))
+	s.Plan()
+	b.ReportAllocs()
+	for b.Loop() {
+		must(s.SetUnit(schedule.Unit{Name: "extra.service", Active: true}))
+		s.Plan()
+		must(s.SetUnit(schedule.Unit{Name: "extra.service"}))
+		s.Plan()
+	}
+}

@@ -1,0 +1,323 @@
+package schedule
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// This file keeps the indexes of a Scheduler true to its machines and units.
+
+// addMachine gives a machine the next slot. Its ID is the greatest.
+func (s *Scheduler) addMachine(m Machine) int {
+	slot := len(s.machines)
+	s.machines = append(s.machines, &machine{})
+	s.slots[m.ID] = slot
+	s.revive(slot, m)
+	return slot
+}
+
+func (s *Scheduler) revive(slot int, m Machine) {
+	s.machines[slot].Machine = m
+	s.alive.set(slot)
+	s.load.add(slot)
+	s.dirty.set(slot)
+	s.shortSlots(m.ID).set(slot)
+	s.fitMasks(slot)
+}
+
+func (s *Scheduler) shortSlots(id string) *bitset {
+	id = id[:min(len(id), shortID)]
+	b := s.short[id]
+	if b == nil {
+		b = new(bitset)
+		s.short[id] = b
+	}
+	return b
+}
+
+// entry returns the unit of that name, a new one if need be.
+func (s *Scheduler) entry(name string) *unit {
+	u := s.units[name]
+	if u == nil {
+		u = &unit{name: name, at: -1}
+		s.units[name] = u
+		s.findPatterns(u)
+	}
+	return u
+}
+
+// active reports whether the unit wants to be somewhere.
+func (u *unit) active() bool { return u.known && u.spec.Active }
+
+// forget takes a unit out of the indexes, before its spec changes.
+func (s *Scheduler) forget(u *unit) {
+	if !u.known {
+		return
+	}
+	s.detach(u)
+	if u.active() && u.spec.Global {
+		for slot := range u.on.all {
+			s.dismissGlobals(slot)
+		}
+		s.globals = slices.DeleteFunc(s.globals, func(g *unit) bool { return g == u })
+		s.dirty = s.alive.copyTo(s.dirty)
+	}
+	for _, p := range slices.Concat(u.conflicts, u.replaces) {
+		if p.refs--; p.refs == 0 {
+			s.garbage++
+		}
+	}
+	s.releaseMask(u.need)
+	s.relink = s.relink || s.replaces.any()
+	u.need, u.peers, u.conflicts, u.replaces = nil, nil, nil, nil
+}
+
+// usePatterns gives a unit the patterns and peers of its spec.
+func (s *Scheduler) usePatterns(u *unit) {
+	for _, glob := range distinct(u.spec.Conflicts) {
+		p, isNew := s.conflicts.use(glob)
+		u.conflicts = append(u.conflicts, p)
+		if isNew {
+			s.findNames(p, func(v *unit) *[]*pattern { return &v.conflictHits })
+		}
+	}
+	if u.spec.Global {
+		return
+	}
+	u.peers = peersOf(u.spec)
+	for _, glob := range distinct(u.spec.Replaces) {
+		p, isNew := s.replaces.use(glob)
+		u.replaces = append(u.replaces, p)
+		if isNew {
+			s.findNames(p, func(v *unit) *[]*pattern { return &v.replaceHits })
+		}
+	}
+}
+
+func distinct(globs []string) []string {
+	if len(globs) < 2 {
+		return globs
+	}
+	return slices.Compact(slices.Sorted(slices.Values(globs)))
+}
+
+// findNames adds a new pattern to the units whose names match. While the
+// indexes are rebuilt, patterns come first and there is nothing to add to.
+func (s *Scheduler) findNames(p *pattern, hits func(*unit) *[]*pattern) {
+	if s.rebuilding {
+		return
+	}
+	for _, v := range s.units {
+		if !strings.HasPrefix(v.name, p.prefix) || !p.matches(v.name) {
+			continue
+		}
+		h := hits(v)
+		*h = append(*h, p)
+		if v.at >= 0 {
+			p.matching.add(v.at, 1)
+		}
+		for slot := range v.on.all {
+			p.matching.add(slot, 1)
+		}
+	}
+}
+
+// findPatterns finds the patterns that match a new name.
+func (s *Scheduler) findPatterns(u *unit) {
+	u.conflictHits = s.conflicts.match(u.name)
+	u.replaceHits = s.replaces.match(u.name)
+}
+
+// arrive enters a unit into the indexes, as its spec and binding say.
+func (s *Scheduler) arrive(u *unit) {
+	s.settled = false
+	if u.known {
+		u.need = s.useMask(u.spec.Metadata)
+		s.relink = s.relink || s.replaces.any()
+	}
+	if u.active() && u.spec.Global {
+		i, _ := slices.BinarySearchFunc(s.globals, u, compareUnits)
+		s.globals = slices.Insert(s.globals, i, u)
+		s.dirty = s.alive.copyTo(s.dirty)
+	}
+	s.settle(u)
+}
+
+func compareUnits(a, b *unit) int { return strings.Compare(a.name, b.name) }
+
+// settle makes what depends on a unit's binding follow it.
+func (s *Scheduler) settle(u *unit) {
+	s.settled = false
+	wants := u.active() && !u.spec.Global
+	slot, seen := s.slots[u.bound]
+	if !wants || !seen || !s.alive.has(slot) {
+		slot = -1
+	}
+	if u.at != slot {
+		s.detach(u)
+		s.attach(u, slot)
+	}
+	setMember(s.stray, u, u.bound != "" && u.at < 0)
+	setMember(s.pending, u, u.bound == "" && wants)
+	if !u.known && u.bound == "" {
+		delete(s.units, u.name)
+	}
+}
+
+func setMember(set map[*unit]struct{}, u *unit, in bool) {
+	if in {
+		set[u] = struct{}{}
+	} else {
+		delete(set, u)
+	}
+}
+
+// attach gives a unit a place, unless slot is -1.
+func (s *Scheduler) attach(u *unit, slot int) {
+	if slot < 0 {
+		return
+	}
+	m := s.machines[slot]
+	u.at, u.pos = slot, len(m.residents)
+	m.residents = append(m.residents, u)
+	u.count(slot, 1)
+	s.load.change(slot, 1)
+	s.dirty.set(slot)
+}
+
+// detach takes a unit from its place, if it has one.
+func (s *Scheduler) detach(u *unit) {
+	if u.at < 0 {
+		return
+	}
+	m := s.machines[u.at]
+	last := len(m.residents) - 1
+	m.residents[u.pos] = m.residents[last]
+	m.residents[u.pos].pos = u.pos
+	m.residents[last] = nil
+	m.residents = m.residents[:last]
+	u.count(u.at, -1)
+	s.load.change(u.at, -1)
+	s.dirty.set(u.at)
+	u.at = -1
+}
+
+// count adds n to the tallies of a slot in which the unit counts.
+func (u *unit) count(slot, n int) {
+	for _, p := range u.conflicts {
+		p.carrying.add(slot, n)
+	}
+	for _, p := range u.conflictHits {
+		p.matching.add(slot, n)
+	}
+}
+
+// dismissGlobals takes all global units from a slot.
+func (s *Scheduler) dismissGlobals(slot int) {
+	m := s.machines[slot]
+	for _, g := range m.globals {
+		g.count(slot, -1)
+		g.on.clear(slot)
+	}
+	s.load.change(slot, -len(m.globals))
+	m.globals = m.globals[:0]
+	s.dirty.set(slot)
+}
+
+// admitGlobals gives a slot that has none its global units.
+func (s *Scheduler) admitGlobals(slot int) {
+	m := s.machines[slot]
+	for _, g := range s.globals {
+		if !s.suits(g, slot) || g.conflictsAt(slot) {
+			continue
+		}
+		g.count(slot, 1)
+		g.on.set(slot)
+		m.globals = append(m.globals, g)
+	}
+	s.load.change(slot, len(m.globals))
+}
+
+// suits reports whether ID and metadata of a machine are what a unit asks for.
+func (s *Scheduler) suits(u *unit, slot int) bool {
+	return (u.need == nil || u.need.bits.has(slot)) && matchesID(s.machines[slot].Machine, u.spec.MachineID)
+}
+
+// conflictsAt reports whether anything counted in a slot conflicts with the
+// unit, which is not counted there.
+func (u *unit) conflictsAt(slot int) bool {
+	return slices.ContainsFunc(u.conflicts, func(p *pattern) bool { return p.matching.at(slot) > 0 }) ||
+		slices.ContainsFunc(u.conflictHits, func(p *pattern) bool { return p.carrying.at(slot) > 0 })
+}
+
+// conflictsWith is inConflict by patterns.
+func (u *unit) conflictsWith(v *unit) bool {
+	hits := func(a, b *unit) bool {
+		return slices.ContainsFunc(a.conflicts, func(p *pattern) bool { return slices.Contains(b.conflictHits, p) })
+	}
+	return u != v && (hits(u, v) || hits(v, u))
+}
+
+// mask is the slots with the metadata that some unit asks for.
+type mask struct {
+	key  string
+	need map[string][]string
+	refs int
+	bits bitset
+}
+
+func (s *Scheduler) useMask(need map[string][]string) *mask {
+	if len(need) == 0 {
+		return nil
+	}
+	key := maskKey(need)
+	k := s.masks[key]
+	if k == nil {
+		k = &mask{key: key, need: need}
+		s.masks[key] = k
+		for slot := range s.alive.all {
+			k.fit(slot, s.machines[slot].Machine)
+		}
+	}
+	k.refs++
+	return k
+}
+
+func (s *Scheduler) releaseMask(k *mask) {
+	if k == nil {
+		return
+	}
+	if k.refs--; k.refs == 0 {
+		delete(s.masks, k.key)
+	}
+}
+
+// fitMasks tests a machine whose metadata is new against all masks.
+func (s *Scheduler) fitMasks(slot int) {
+	for _, k := range s.masks {
+		k.fit(slot, s.machines[slot].Machine)
+	}
+}
+
+func (k *mask) fit(slot int, m Machine) {
+	if matchesMetadata(m.Metadata, k.need) {
+		k.bits.set(slot)
+	} else {
+		k.bits.clear(slot)
+	}
+}
+
+// maskKey is equal for equal needs.
+func maskKey(need map[string][]string) string {
+	var b []byte
+	for _, key := range slices.Sorted(maps.Keys(need)) {
+		b = strconv.AppendQuote(b, key)
+		for _, v := range distinct(need[key]) {
+			b = append(b, '=')
+			b = strconv.AppendQuote(b, v)
+		}
+	}
+	return string(b)
+}

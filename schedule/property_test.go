@@ -1,0 +1,443 @@
+package schedule_test
+
+import (
+	"fmt"
+	"maps"
+	"math/bits"
+	"math/rand/v2"
+	"path"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/strakeproject/strake/schedule"
+)
+
+// Small worlds, in which everything meets everything.
+var (
+	someIDs   = []string{"m0", "m1", "m2", "m3", "m4", "01234567", "0123456789"}
+	someNames = []string{"a", "b", "c@1", "c@2", "c@3", "d", "e", "f", "g", "h"}
+	someGlobs = []string{"a", "b", "c@*", "[d-f]", "?", "c@1", "g*", "*", "[", "none"}
+)
+
+func drawMachine(t *rapid.T, id string) schedule.Machine {
+	m := schedule.Machine{ID: id}
+	if zone := rapid.SampledFrom([]string{"", "x", "y", "y"}).Draw(t, "zone"); zone != "" {
+		m.Metadata = map[string]string{"zone": zone}
+	}
+	return m
+}
+
+func drawUnit(t *rapid.T, name string) schedule.Unit {
+	some := func(from []string, label string, often int) []string {
+		if rapid.IntRange(0, 9).Draw(t, label+"?") >= often {
+			return nil
+		}
+		return rapid.SliceOfN(rapid.SampledFrom(from), 1, 2).Draw(t, label)
+	}
+	u := schedule.Unit{
+		Name:       name,
+		Active:     rapid.IntRange(0, 9).Draw(t, "active") > 0,
+		Global:     rapid.IntRange(0, 6).Draw(t, "global") == 0,
+		Generation: rapid.Uint64Range(0, 2).Draw(t, "generation"),
+		Priority:   rapid.IntRange(-1, 1).Draw(t, "priority"),
+		MachineOf:  some(someNames, "machine of", 3),
+		Conflicts:  some(someGlobs, "conflicts", 3),
+		Replaces:   some(someGlobs, "replaces", 2),
+	}
+	if id := some([]string{"m0", "m1", "01234567", "012345"}, "machine id", 1); id != nil {
+		u.MachineID = id[0]
+	}
+	if zones := some([]string{"x", "y"}, "zones", 3); zones != nil {
+		u.Metadata = map[string][]string{"zone": zones}
+	}
+	return u
+}
+
+func drawWorld(t *rapid.T) *world {
+	w := newWorld()
+	for _, id := range rapid.SliceOfNDistinct(rapid.SampledFrom(someIDs), 0, len(someIDs), rapid.ID[string]).Draw(t, "machines") {
+		must(w.setMachine(drawMachine(t, id)))
+	}
+	for _, name := range rapid.SliceOfNDistinct(rapid.SampledFrom(someNames), 0, len(someNames), rapid.ID[string]).Draw(t, "units") {
+		must(w.setUnit(drawUnit(t, name)))
+	}
+	for _, name := range rapid.SliceOfNDistinct(rapid.SampledFrom(someNames), 0, len(someNames), rapid.ID[string]).Draw(t, "placed") {
+		must(w.place(name, rapid.SampledFrom(someIDs).Draw(t, "on")))
+	}
+	return w
+}
+
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+func compute(t *rapid.T, c schedule.Cluster) schedule.Plan {
+	p, err := schedule.Compute(c, schedule.Options{})
+	if err != nil {
+		t.Fatalf("Compute(%+v): %v", c, err)
+	}
+	return p
+}
+
+func TestAPlanLeavesNothingInvalidAndNothingOut(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := drawWorld(t)
+		before := w.cluster()
+		p := compute(t, before)
+		w.apply(p)
+		after := w.cluster()
+		for _, v := range schedule.Check(after) {
+			t.Errorf("after the plan: %s", v)
+		}
+		unplaced := map[string]bool{}
+		for _, e := range p.Unplaced {
+			if unplaced[e.Unit] {
+				t.Errorf("%s is unplaced twice", e.Unit)
+			}
+			unplaced[e.Unit] = true
+		}
+		for name, u := range w.units {
+			at, placed := w.placed[name]
+			switch {
+			case !u.Active && (placed || unplaced[name]):
+				t.Errorf("inactive %s: on %q, unplaced %v", name, at, unplaced[name])
+			case u.Active && u.Global:
+				runs := slices.ContainsFunc(slices.Collect(maps.Keys(w.machines)), func(id string) bool {
+					return slices.Contains(w.globals(id), name)
+				})
+				if placed || runs == unplaced[name] {
+					t.Errorf("global %s: on %q, runs somewhere %v, unplaced %v", name, at, runs, unplaced[name])
+				}
+			case u.Active && placed == unplaced[name]:
+				t.Errorf("%s: on %q, unplaced %v", name, at, unplaced[name])
+			}
+		}
+		if t.Failed() {
+			t.Logf("before: %+v\nplan:\n%s", before, p)
+		}
+	})
+}
+
+func TestAnUnplacedUnitFitsNowhereAndTheExplanationSaysWhy(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := drawWorld(t)
+		p := compute(t, w.cluster())
+		w.apply(p)
+		c := w.cluster()
+		for _, e := range p.Unplaced {
+			if e.Admitting != 0 {
+				t.Errorf("%d machines admit the unplaced %s\nplan:\n%s", e.Admitting, e.Unit, p)
+			}
+			if again, err := schedule.Explain(c, e.Unit); err != nil || !reflect.DeepEqual(again, e) {
+				t.Errorf("Explain after the plan: %v\n%swant, as in the plan:\n%s", err, again, e)
+			}
+		}
+		for name, u := range w.units {
+			if u.Active {
+				explanationAgrees(t, c, name)
+			}
+		}
+		if t.Failed() {
+			t.Logf("after: %+v", c)
+		}
+	})
+}
+
+// explanationAgrees compares Explain with WhyNot, machine by machine.
+func explanationAgrees(t *rapid.T, c schedule.Cluster, name string) {
+	e, err := schedule.Explain(c, name)
+	if err != nil {
+		t.Fatalf("Explain(%s): %v", name, err)
+	}
+	count, alone := map[schedule.Code]int{}, map[schedule.Code]int{}
+	admitting := 0
+	for _, m := range c.Machines {
+		reasons := schedule.WhyNot(c, name, m.ID)
+		if len(reasons) == 0 {
+			admitting++
+			continue
+		}
+		count[reasons[0].Code]++
+		if len(reasons) == 1 {
+			alone[reasons[0].Code]++
+		}
+	}
+	sum := e.Admitting
+	for _, r := range e.Rejected {
+		sum += r.Machines
+		if r.Machines != count[r.Code] || r.Alone != alone[r.Code] {
+			t.Errorf("%s: %s rejects %d machines, %d alone; WhyNot says %d and %d", name, r.Code, r.Machines, r.Alone, count[r.Code], alone[r.Code])
+		}
+	}
+	if sum != e.Considered || e.Considered != len(c.Machines) || e.Admitting != admitting {
+		t.Errorf("%s: considered %d of %d machines, sum %d, admitting %d; WhyNot admits %d", name, e.Considered, len(c.Machines), sum, e.Admitting, admitting)
+	}
+}
+
+func TestOnlyUnitsThatCannotStayAreMoved(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := drawWorld(t)
+		invalid := map[string]bool{}
+		for _, v := range schedule.Check(w.cluster()) {
+			invalid[v.Unit] = true
+		}
+		p := compute(t, w.cluster())
+		for _, s := range p.Steps {
+			caused := s.Cause == schedule.CodeReplaced || s.Cause == schedule.CodePeer
+			if s.From != "" && !invalid[s.Unit] && !caused {
+				t.Errorf("step %s, but the unit could have stayed\n%+v", s, w.cluster())
+			}
+			if s.From != w.placed[s.Unit] || s.From == s.To {
+				t.Errorf("step %s, but the unit is on %q", s, w.placed[s.Unit])
+			}
+		}
+	})
+}
+
+func TestAPlanCarriedOutNeedsNoOther(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := drawWorld(t)
+		first := compute(t, w.cluster())
+		w.apply(first)
+		second := compute(t, w.cluster())
+		if len(second.Steps) > 0 || !reflect.DeepEqual(first.Unplaced, second.Unplaced) {
+			t.Errorf("second plan:\n%sfirst plan:\n%s%+v", second, first, w.cluster())
+		}
+	})
+}
+
+// As long as units ask for nothing but a place, the number of units is all the
+// balance there is.
+func TestBalanceWithoutRequestsIsLeastLoaded(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := drawWorld(t).cluster()
+		got, err := schedule.Compute(c, schedule.Options{Strategy: schedule.LeastLoaded})
+		if want := compute(t, c); err != nil || got.String() != want.String() {
+			t.Errorf("least-loaded: %v\n%s\nbalance:\n%s\n%+v", err, got, want, c)
+		}
+	})
+}
+
+func TestMalformedInputIsRefused(t *testing.T) {
+	m, u := schedule.Machine{ID: "m1"}, schedule.Unit{Name: "a.service"}
+	for _, c := range []struct {
+		in   schedule.Cluster
+		opts schedule.Options
+		want string
+	}{
+		{in: schedule.Cluster{Machines: []schedule.Machine{{}}}, want: "machine without an ID"},
+		{in: schedule.Cluster{Machines: []schedule.Machine{m, m}}, want: `machine "m1" is given twice`},
+		{in: schedule.Cluster{Units: []schedule.Unit{{}}}, want: "unit without a name"},
+		{in: schedule.Cluster{Units: []schedule.Unit{u, u}}, want: `unit "a.service" is given twice`},
+		{in: schedule.Cluster{Placed: map[string]string{"a.service": ""}}, want: `placement of unit "a.service" on machine "": neither may be empty`},
+		{opts: schedule.Options{Strategy: 9}, want: "unknown strategy 9"},
+	} {
+		if _, err := schedule.Compute(c.in, c.opts); err == nil || err.Error() != c.want {
+			t.Errorf("Compute(%+v, %+v): got error %v, want %s", c.in, c.opts, err, c.want)
+		}
+	}
+}
+
+func TestTheOrderOfTheInputDoesNotMatter(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := drawWorld(t).cluster()
+		want := compute(t, c).String()
+		rng := rand.New(rand.NewPCG(1, rapid.Uint64().Draw(t, "seed")))
+		rng.Shuffle(len(c.Machines), reflect.Swapper(c.Machines))
+		rng.Shuffle(len(c.Units), reflect.Swapper(c.Units))
+		if got := compute(t, c).String(); got != want {
+			t.Errorf("got:\n%s\nwant:\n%s\n%+v", got, want, c)
+		}
+	})
+}
+
+// Between waves, and while one is made, no two units that conflict meet unless
+// they had met before.
+func TestNoWaveBringsConflictingUnitsTogether(t *testing.T) {
+	conflict := func(a, b schedule.Unit) bool {
+		matches := func(globs []string, name string) bool {
+			return slices.ContainsFunc(globs, func(glob string) bool { ok, _ := path.Match(glob, name); return ok })
+		}
+		return a.Name != b.Name && (matches(a.Conflicts, b.Name) || matches(b.Conflicts, a.Name))
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		w := drawWorld(t)
+		p := compute(t, w.cluster())
+		on := map[string]map[string]bool{} // units by machine; a moving unit is on two
+		for name, id := range w.placed {
+			if on[id] == nil {
+				on[id] = map[string]bool{}
+			}
+			on[id][name] = true
+		}
+		for _, s := range p.Steps {
+			if s.StopFirst {
+				delete(on[s.From], s.Unit)
+			}
+		}
+		for len(p.Steps) > 0 {
+			n := slices.IndexFunc(p.Steps, func(s schedule.Step) bool { return s.Wave != p.Steps[0].Wave })
+			if n < 0 {
+				n = len(p.Steps)
+			}
+			wave := p.Steps[:n]
+			p.Steps = p.Steps[n:]
+			for _, s := range wave {
+				for other := range on[s.To] {
+					if s.To != "" && conflict(w.units[s.Unit], w.units[other]) {
+						t.Errorf("%s meets %s\n%+v", s, other, w.cluster())
+					}
+				}
+				if on[s.To] == nil {
+					on[s.To] = map[string]bool{}
+				}
+				on[s.To][s.Unit] = true
+			}
+			for _, s := range wave {
+				delete(on[s.From], s.Unit)
+			}
+		}
+	})
+}
+
+func TestASchedulerPlansAsComputeDoesWhateverLedThere(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := drawWorld(t)
+		var log []string
+		for range rapid.IntRange(1, 12).Draw(t, "plans") {
+			for range rapid.IntRange(0, 4).Draw(t, "changes") {
+				log = append(log, w.drawChange(t))
+			}
+			want := compute(t, w.cluster())
+			got := w.live.Plan()
+			log = append(log, "plan:\n"+got.String())
+			if got.String() != want.String() || got.Stats != want.Stats || !reflect.DeepEqual(got, want) {
+				t.Fatalf("got:\n%s%+v\nwant:\n%s%+v\nafter:\n%s", got, got.Stats, want, want.Stats, strings.Join(log, "\n"))
+			}
+			w.apply(got)
+			// Some steps are refused.
+			for _, s := range got.Steps {
+				if rapid.IntRange(0, 5).Draw(t, "refused") == 0 {
+					w.unplace(s.Unit)
+					if s.From != "" {
+						must(w.place(s.Unit, s.From))
+					}
+				}
+			}
+		}
+	})
+}
+
+func (w *world) drawChange(t *rapid.T) string {
+	name := rapid.SampledFrom(someNames).Draw(t, "unit")
+	id := rapid.SampledFrom(someIDs).Draw(t, "machine")
+	switch rapid.IntRange(0, 5).Draw(t, "change") {
+	case 0:
+		m := drawMachine(t, id)
+		must(w.setMachine(m))
+		return fmt.Sprintf("set %+v", m)
+	case 1:
+		w.removeMachine(id)
+		return "lose machine " + id
+	case 2:
+		u := drawUnit(t, name)
+		must(w.setUnit(u))
+		return fmt.Sprintf("set %+v", u)
+	case 3:
+		w.removeUnit(name)
+		return "lose unit " + name
+	case 4:
+		must(w.place(name, id))
+		return "place " + name + " on " + id
+	default:
+		w.unplace(name)
+		return "unplace " + name
+	}
+}
+
+// The plain scan is the meaning of the index: each unit, in the order of
+// placement, goes to the machine with fewest units of those that WhyNot has
+// nothing against.
+func TestTheIndexFindsTheMachineThatAScanFinds(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := drawWorld(t)
+		w.placed = map[string]string{}
+		for name, u := range w.units {
+			u.MachineOf, u.Replaces = nil, nil
+			w.units[name] = u
+		}
+		p := compute(t, w.cluster())
+		w.scan()
+		want := w.placed
+		w.placed = map[string]string{}
+		if w.apply(p); !maps.Equal(w.placed, want) {
+			t.Errorf("got %v, want %v\n%+v", w.placed, want, w.cluster())
+		}
+	})
+}
+
+func (w *world) scan() {
+	c := w.cluster()
+	slices.SortFunc(c.Machines, func(a, b schedule.Machine) int { return strings.Compare(a.ID, b.ID) })
+	slices.SortFunc(c.Units, func(a, b schedule.Unit) int {
+		if a.Priority != b.Priority {
+			return b.Priority - a.Priority
+		}
+		if n := w.choice(a) - w.choice(b); n != 0 {
+			return n
+		}
+		return strings.Compare(a.Name, b.Name)
+	})
+	c.Placed = w.placed
+	for _, u := range c.Units {
+		if !u.Active || u.Global {
+			continue
+		}
+		best, least := "", 0
+		for _, m := range c.Machines {
+			n := len(w.globals(m.ID))
+			for _, at := range w.placed {
+				if at == m.ID {
+					n++
+				}
+			}
+			if len(schedule.WhyNot(c, u.Name, m.ID)) == 0 && (best == "" || n < least) {
+				best, least = m.ID, n
+			}
+		}
+		if best != "" {
+			w.placed[u.Name] = best
+		}
+	}
+}
+
+// choice is the logarithm of how many machines could take the unit, were they
+// empty; a unit with conflicts counts half of them.
+func (w *world) choice(u schedule.Unit) int {
+	n := 0
+	for id, m := range w.machines {
+		alone := u
+		alone.Conflicts = nil
+		c := schedule.Cluster{Machines: []schedule.Machine{m}, Units: []schedule.Unit{alone}}
+		if len(schedule.WhyNot(c, u.Name, id)) == 0 {
+			n++
+		}
+	}
+	picky := len(u.Conflicts) > 0
+	for _, v := range w.units {
+		for _, glob := range v.Conflicts {
+			ok, _ := path.Match(glob, u.Name)
+			picky = picky || ok
+		}
+	}
+	if picky {
+		n /= 2
+	}
+	return bits.Len(uint(n))
+}

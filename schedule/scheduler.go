@@ -1,0 +1,285 @@
+package schedule
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Scheduler keeps a cluster indexed, so that a change costs in proportion to
+// what it touches. Whatever the calls that led there, Plan returns what Compute
+// returns for the same cluster with the same placements.
+//
+// It starts no goroutine, reads no clock and does no I/O. It is not safe for
+// concurrent use. It keeps the maps and slices of the machines and units given
+// to it; do not change them afterwards.
+//
+//	          Cluster                            indexes
+//	SetMachine --> machines, by slot --> load: slots by number of units
+//	SetUnit    --> units, by name    --> masks: slots by metadata asked for
+//	Bind       --> unit.bound        --> patterns: slots by glob, both ways
+//	                                     pending, stray, dirty: what Plan looks at
+//
+// A slot is the position of a machine in the order of IDs, so that the lowest
+// bit of a mask is the least ID.
+type Scheduler struct {
+	opts Options
+
+	units   map[string]*unit // every name that is set or bound
+	globals []*unit          // active global units, by name
+
+	slots    map[string]int     // by machine ID
+	machines []*machine         // by slot, in order of ID
+	alive    bitset             // slots of machines that are in the cluster
+	short    map[string]*bitset // slots by shortened ID
+	load     load               // of the machines alive
+
+	masks     map[string]*mask
+	conflicts patterns // of Unit.Conflicts
+	replaces  patterns // of Unit.Replaces
+
+	// Plan looks at these alone.
+	dirty   bitset             // slots where a unit may have become invalid
+	stray   map[*unit]struct{} // bound, yet holding no place
+	pending map[*unit]struct{} // to be placed
+	relink  bool               // units that replace each other must be found anew
+	linked  []*unit            // units that have any such link
+
+	// touched are the units that the plan being made has moved, or tried to.
+	touched []*unit
+	parts   int // numbers what is placed together within a plan
+	// settled: nothing happened since the plan that left these unplaced.
+	settled  bool
+	unplaced []Explanation
+	garbage  int // patterns and machines that nothing refers to any more
+	// rebuilding: patterns are being collected, names come later.
+	rebuilding bool
+	scratch    bitset
+}
+
+// machine is a machine's slot. It stays when the machine is lost, for its
+// return.
+type machine struct {
+	Machine
+	residents []*unit // placed here, in no order; unit.pos is the index
+	globals   []*unit // admitted here, by name
+}
+
+// unit is all there is to a name.
+type unit struct {
+	name  string
+	known bool // spec is set
+	spec  Unit
+	bound string // the machine the unit is placed on, in the cluster or not
+
+	// at is the slot where the unit holds a place, -1 for none: it is bound
+	// there, active, not global, and the machine is alive.
+	at, pos int
+	on      bitset // slots that admit it, if global
+
+	need      *mask    // nil: any metadata
+	peers     []string // MachineOf
+	conflicts []*pattern
+	replaces  []*pattern
+	// Patterns, of whatever unit, that match the name.
+	conflictHits, replaceHits []*pattern
+
+	// The units that leave a machine when this one comes, and the reverse.
+	// Valid unless Scheduler.relink.
+	ousts, oustedBy []*unit
+
+	// Of the plan being made.
+	touched bool
+	from    string // where it was bound before
+	cause   Code
+	by      string
+	part    int
+}
+
+// New returns an empty Scheduler. Options that Compute would refuse count as
+// the zero Options.
+func New(o Options) *Scheduler {
+	if o.validate() != nil {
+		o = Options{}
+	}
+	s := &Scheduler{opts: o}
+	s.empty()
+	return s
+}
+
+func (s *Scheduler) empty() {
+	*s = Scheduler{
+		opts:      s.opts,
+		units:     map[string]*unit{},
+		slots:     map[string]int{},
+		short:     map[string]*bitset{},
+		masks:     map[string]*mask{},
+		conflicts: newPatterns(),
+		replaces:  newPatterns(),
+		stray:     map[*unit]struct{}{},
+		pending:   map[*unit]struct{}{},
+	}
+}
+
+// Reset replaces all the Scheduler knows with a cluster. On an error, for
+// malformed input as in Compute, it stays as it is.
+func (s *Scheduler) Reset(c Cluster) error {
+	if err := c.validate(); err != nil {
+		return err
+	}
+	s.rebuild(c)
+	return nil
+}
+
+// rebuild makes the indexes of a valid cluster.
+func (s *Scheduler) rebuild(c Cluster) {
+	s.empty()
+	for _, m := range slices.SortedFunc(slices.Values(c.Machines), func(a, b Machine) int { return strings.Compare(a.ID, b.ID) }) {
+		s.addMachine(m)
+	}
+	// All patterns come before any name, so that no new pattern has to look
+	// through the names.
+	s.rebuilding = true
+	for _, v := range c.Units {
+		u := &unit{name: v.Name, known: true, spec: v, at: -1}
+		s.units[v.Name] = u
+		s.usePatterns(u)
+	}
+	s.rebuilding = false
+	for _, u := range s.units {
+		s.findPatterns(u)
+	}
+	for name, id := range c.Placed {
+		s.entry(name).bound = id
+	}
+	for _, u := range s.units {
+		s.arrive(u)
+	}
+}
+
+// cluster is the inverse of rebuild.
+func (s *Scheduler) cluster() Cluster {
+	c := Cluster{Placed: map[string]string{}}
+	for slot := range s.alive.all {
+		c.Machines = append(c.Machines, s.machines[slot].Machine)
+	}
+	for name, u := range s.units {
+		if u.known {
+			c.Units = append(c.Units, u.spec)
+		}
+		if u.bound != "" {
+			c.Placed[name] = u.bound
+		}
+	}
+	return c
+}
+
+// SetMachine adds a machine or changes its metadata. It refuses a machine
+// without an ID. A machine with an ID never seen before, unless the greatest of
+// all, makes the Scheduler build its indexes anew.
+func (s *Scheduler) SetMachine(m Machine) error {
+	if err := checkMachine(m); err != nil {
+		return err
+	}
+	slot, seen := s.slots[m.ID]
+	switch {
+	case !seen && len(s.machines) > 0 && s.machines[len(s.machines)-1].ID > m.ID:
+		c := s.cluster()
+		c.Machines = append(c.Machines, m)
+		s.rebuild(c)
+		return nil
+	case !seen:
+		slot = s.addMachine(m)
+	case !s.alive.has(slot):
+		s.garbage--
+		s.revive(slot, m)
+	case sameMachine(s.machines[slot].Machine, m):
+		return nil
+	default:
+		s.machines[slot].Machine = m
+		s.fitMasks(slot)
+	}
+	s.settled = false
+	s.dirty.set(slot)
+	for u := range s.stray {
+		if u.bound == m.ID {
+			s.settle(u)
+		}
+	}
+	return nil
+}
+
+// RemoveMachine tells that a machine is lost. What is placed on it stays bound
+// to it until Plan.
+func (s *Scheduler) RemoveMachine(id string) {
+	slot, seen := s.slots[id]
+	if !seen || !s.alive.has(slot) {
+		return
+	}
+	s.settled = false
+	s.garbage++
+	m := s.machines[slot]
+	s.alive.clear(slot)
+	for len(m.residents) > 0 {
+		s.settle(m.residents[len(m.residents)-1])
+	}
+	s.dismissGlobals(slot)
+	s.load.remove(slot)
+	s.dirty.clear(slot)
+	for _, k := range s.masks {
+		k.bits.clear(slot)
+	}
+	s.shortSlots(id).clear(slot)
+}
+
+// SetUnit adds a unit or replaces what is known of it. It refuses a unit
+// without a name.
+func (s *Scheduler) SetUnit(v Unit) error {
+	if err := checkUnit(v); err != nil {
+		return err
+	}
+	u := s.entry(v.Name)
+	if u.known && sameUnit(u.spec, v) {
+		return nil
+	}
+	s.forget(u)
+	u.known, u.spec = true, v
+	s.usePatterns(u)
+	s.arrive(u)
+	return nil
+}
+
+// RemoveUnit tells that a unit is gone. If it is placed it stays so until Plan,
+// or Unbind.
+func (s *Scheduler) RemoveUnit(name string) {
+	u := s.units[name]
+	if u == nil || !u.known {
+		return
+	}
+	s.forget(u)
+	u.known, u.spec = false, Unit{}
+	s.arrive(u)
+}
+
+// Bind tells that a unit is placed on a machine; neither need be known. It
+// refuses an empty name or ID.
+func (s *Scheduler) Bind(unit, machine string) error {
+	if unit == "" || machine == "" {
+		return fmt.Errorf("placement of unit %q on machine %q: neither may be empty", unit, machine)
+	}
+	u := s.entry(unit)
+	if u.bound == machine {
+		return nil
+	}
+	u.bound = machine
+	s.settle(u)
+	return nil
+}
+
+// Unbind tells that a unit is placed nowhere.
+func (s *Scheduler) Unbind(unit string) {
+	if u := s.units[unit]; u != nil && u.bound != "" {
+		u.bound = ""
+		s.settle(u)
+	}
+}

@@ -1,0 +1,269 @@
+package schedule_test
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/datadriven"
+
+	"github.com/strakeproject/strake/schedule"
+)
+
+// TestTranscripts replays the files of testdata/transcripts. Commands:
+//
+//	set                 one change a line; kept from one command to the next:
+//	                      machine ID [key=value ...]
+//	                      unit NAME [inactive] [global] [gen=N] [prio=N] [id=ID] [meta=key:value ...]
+//	                                [of=NAME] [conflicts=GLOB] [replaces=GLOB]
+//	                      place UNIT MACHINE
+//	                      lose machine ID | unit NAME | place UNIT
+//	plan                the plan, which is then carried out, and the statistics
+//	show                what is on each machine
+//	explain NAME        what each machine says of a unit
+//	whynot NAME ID      what one machine says
+//	check               what is wrong with the placements
+//
+// Each plan comes from a Scheduler that was told of the changes, and must be
+// what Compute makes of the whole.
+func TestTranscripts(t *testing.T) {
+	datadriven.Walk(t, "testdata/transcripts", func(t *testing.T, path string) {
+		w := newWorld()
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			out, err := w.run(t, d)
+			if err != nil {
+				return "error: " + err.Error() + "\n"
+			}
+			return out
+		})
+	})
+}
+
+// world is a cluster and a Scheduler that is told of each change to it.
+type world struct {
+	machines map[string]schedule.Machine
+	units    map[string]schedule.Unit
+	placed   map[string]string
+	live     *schedule.Scheduler
+}
+
+func newWorld() *world {
+	return &world{
+		machines: map[string]schedule.Machine{},
+		units:    map[string]schedule.Unit{},
+		placed:   map[string]string{},
+		live:     schedule.New(schedule.Options{}),
+	}
+}
+
+// cluster gives machines and units in the random order of maps, on purpose.
+func (w *world) cluster() schedule.Cluster {
+	return schedule.Cluster{
+		Machines: slices.Collect(maps.Values(w.machines)),
+		Units:    slices.Collect(maps.Values(w.units)),
+		Placed:   maps.Clone(w.placed),
+	}
+}
+
+func (w *world) run(t *testing.T, d *datadriven.TestData) (string, error) {
+	switch d.Cmd {
+	case "set":
+		for line := range strings.Lines(d.Input) {
+			if err := w.set(strings.Fields(line)); err != nil {
+				return "", fmt.Errorf("%s: %w", strings.TrimSpace(line), err)
+			}
+		}
+		return "", nil
+	case "plan":
+		return w.plan(t)
+	case "show":
+		return w.show(), nil
+	case "explain":
+		e, err := schedule.Explain(w.cluster(), d.CmdArgs[0].Key)
+		return e.String(), err
+	case "whynot":
+		var b strings.Builder
+		for _, r := range schedule.WhyNot(w.cluster(), d.CmdArgs[0].Key, d.CmdArgs[1].Key) {
+			fmt.Fprintln(&b, r)
+		}
+		return b.String(), nil
+	case "check":
+		var b strings.Builder
+		for _, v := range schedule.Check(w.cluster()) {
+			fmt.Fprintln(&b, v)
+		}
+		return b.String(), nil
+	}
+	return "", fmt.Errorf("unknown command %q", d.Cmd)
+}
+
+func (w *world) set(f []string) error {
+	switch {
+	case f[0] == "machine":
+		return w.setMachine(parseMachine(f[1:]))
+	case f[0] == "unit":
+		u, err := parseUnit(f[1:])
+		if err != nil {
+			return err
+		}
+		return w.setUnit(u)
+	case f[0] == "place":
+		return w.place(f[1], f[2])
+	case f[0] == "lose" && f[1] == "machine":
+		w.removeMachine(f[2])
+	case f[0] == "lose" && f[1] == "unit":
+		w.removeUnit(f[2])
+	case f[0] == "lose" && f[1] == "place":
+		w.unplace(f[2])
+	default:
+		return errors.New("unknown change")
+	}
+	return nil
+}
+
+func (w *world) setMachine(m schedule.Machine) error {
+	w.machines[m.ID] = m
+	return w.live.SetMachine(m)
+}
+
+func (w *world) removeMachine(id string) {
+	delete(w.machines, id)
+	w.live.RemoveMachine(id)
+}
+
+func (w *world) setUnit(u schedule.Unit) error {
+	w.units[u.Name] = u
+	return w.live.SetUnit(u)
+}
+
+func (w *world) removeUnit(name string) {
+	delete(w.units, name)
+	w.live.RemoveUnit(name)
+}
+
+func (w *world) place(unit, machine string) error {
+	w.placed[unit] = machine
+	return w.live.Bind(unit, machine)
+}
+
+func (w *world) unplace(unit string) {
+	delete(w.placed, unit)
+	w.live.Unbind(unit)
+}
+
+// apply carries out a plan on the cluster; the Scheduler has done so already.
+func (w *world) apply(p schedule.Plan) {
+	for _, s := range p.Steps {
+		if s.To == "" {
+			delete(w.placed, s.Unit)
+		} else {
+			w.placed[s.Unit] = s.To
+		}
+	}
+}
+
+func (w *world) plan(t *testing.T) (string, error) {
+	want, err := schedule.Compute(w.cluster(), schedule.Options{})
+	if err != nil {
+		return "", err
+	}
+	p := w.live.Plan()
+	if p.String() != want.String() || p.Stats != want.Stats {
+		t.Errorf("the Scheduler's plan is not Compute's:\ngot:\n%s%+v\nwant:\n%s%+v", p, p.Stats, want, want.Stats)
+	}
+	w.apply(p)
+	st := p.Stats
+	return fmt.Sprintf("%skept %d, new %d, moved %d, removed %d, unplaced %d\n", p, st.Kept, st.New, st.Moved, st.Removed, st.Unplaced), nil
+}
+
+func (w *world) show() string {
+	on := map[string][]string{}
+	for name, id := range w.placed {
+		on[id] = append(on[id], name)
+	}
+	for id := range w.machines {
+		on[id] = append(on[id], w.globals(id)...)
+	}
+	var b strings.Builder
+	for _, id := range slices.Sorted(maps.Keys(on)) {
+		slices.Sort(on[id])
+		fmt.Fprintf(&b, "%s: %s\n", id, strings.Join(on[id], " "))
+	}
+	return b.String()
+}
+
+// globals walks global units as the agent of a machine does.
+func (w *world) globals(id string) []string {
+	var on []schedule.Unit
+	var names []string
+	for name, at := range w.placed {
+		if u, ok := w.units[name]; ok && at == id && u.Active && !u.Global {
+			on = append(on, u)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(w.units)) {
+		u := w.units[name]
+		if !u.Global {
+			continue
+		}
+		if ok, _ := schedule.AdmitsGlobal(w.machines[id], on, u); ok {
+			on = append(on, u)
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func parseMachine(f []string) schedule.Machine {
+	m := schedule.Machine{ID: f[0]}
+	for _, kv := range f[1:] {
+		k, v, _ := strings.Cut(kv, "=")
+		if m.Metadata == nil {
+			m.Metadata = map[string]string{}
+		}
+		m.Metadata[k] = v
+	}
+	return m
+}
+
+func parseUnit(f []string) (schedule.Unit, error) {
+	u := schedule.Unit{Name: f[0], Active: true}
+	for _, word := range f[1:] {
+		k, v, _ := strings.Cut(word, "=")
+		var err error
+		switch k {
+		case "inactive":
+			u.Active = false
+		case "global":
+			u.Global = true
+		case "gen":
+			u.Generation, err = strconv.ParseUint(v, 10, 64)
+		case "prio":
+			u.Priority, err = strconv.Atoi(v)
+		case "id":
+			u.MachineID = v
+		case "meta":
+			key, value, _ := strings.Cut(v, ":")
+			if u.Metadata == nil {
+				u.Metadata = map[string][]string{}
+			}
+			u.Metadata[key] = append(u.Metadata[key], value)
+		case "of":
+			u.MachineOf = append(u.MachineOf, v)
+		case "conflicts":
+			u.Conflicts = append(u.Conflicts, v)
+		case "replaces":
+			u.Replaces = append(u.Replaces, v)
+		default:
+			err = fmt.Errorf("unknown word %q", word)
+		}
+		if err != nil {
+			return u, err
+		}
+	}
+	return u, nil
+}
