@@ -1,0 +1,25 @@
+// Package api is fleet's HTTP API, version 1: a server over a registry, and its
+// client.
+//
+// A [Server] is an http.Handler. It holds nothing but what it was given, so one
+// can run on every machine; [Server.Serve] runs it on a listener with limits on
+// headers and times. Whoever can reach it can run anything as root on every
+// machine of the cluster: put it on a socket whose file mode says who may.
+//
+//	/fleet/v1/units                  GET
+//	/fleet/v1/units/NAME             GET PUT DELETE
+//	/fleet/v1/units/NAME/explain     GET, as text or JSON: what each machine has against the unit
+//	/fleet/v1/units/NAME/journal     GET, one JSON object a line: what the unit has written
+//	/fleet/v1/state                  GET
+//	/fleet/v1/state/NAME             GET
+//	/fleet/v1/machines               GET PATCH
+//	/fleet/v1/discovery              GET
+//
+// All of it is also under /v1-alpha. Bodies, order of checks and error texts are
+// fleet's, but for explain and journal, which fleet did not have, and where fleet
+// broke: states of unknown units are 404, state words and templates are checked
+// on every write, and so are the options of a unit that is replaced.
+//
+// You hold a [Client] made by [NewClient] for a Unix socket or an HTTP URL, and
+// owe it a Close.
+package api
