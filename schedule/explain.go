@@ -51,7 +51,7 @@ type verdict struct {
 
 // explain tests all machines for a unit as if it were nowhere.
 func (s *Scheduler) explain(u *unit) Explanation {
-	e := Explanation{Unit: u.name, Considered: s.alive.count()}
+	e := Explanation{Unit: u.name, Global: u.spec.Global, Considered: s.alive.count()}
 	if !u.active() {
 		e.Never = &Reason{Code: CodeInactive}
 		return e

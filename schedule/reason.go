@@ -45,6 +45,8 @@ func (r Reason) String() string {
 // Explanation says what each machine has to say about a unit.
 type Explanation struct {
 	Unit string `json:"unit"`
+	// Global: the unit is global; it runs on the machines that admit it.
+	Global bool `json:"global,omitempty"`
 	// Placed is the machine the unit is placed on; empty for none and for a
 	// global unit.
 	Placed string `json:"placed,omitempty"`
@@ -125,6 +127,10 @@ func (e Explanation) Summary() string {
 	switch {
 	case e.Never != nil:
 		return e.Unit + " is not to be placed: " + e.Never.String()
+	case e.Global && e.Admitting > 0:
+		return fmt.Sprintf("%s is global: %s, runs on %d", e.Unit, machines, e.Admitting)
+	case e.Global:
+		return e.Unit + " is global and runs nowhere: " + machines
 	case e.Placed != "":
 		return fmt.Sprintf("%s is placed on %s: %s, %d may run it", e.Unit, e.Placed, machines, e.Admitting)
 	case e.Admitting > 0:
