@@ -26,7 +26,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 
 	for key, value := range map[string]string{
 		"config":               `{ "Network": "10.1.0.0/16", "Backend": {"Type": "alloc"} }`,

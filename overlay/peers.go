@@ -12,11 +12,13 @@ import (
 type peers struct {
 	own    Lease // never a peer
 	leases map[netip.Prefix]Lease
-	log    *slog.Logger
+	// foreign are the subnets of other backends, complained of once.
+	foreign map[netip.Prefix]bool
+	log     *slog.Logger
 }
 
 func newPeers(log *slog.Logger) *peers {
-	return &peers{leases: map[netip.Prefix]Lease{}, log: log}
+	return &peers{leases: map[netip.Prefix]Lease{}, foreign: map[netip.Prefix]bool{}, log: log}
 }
 
 // changes is what a backend has to do for an update.
@@ -52,7 +54,7 @@ func (p *peers) put(l Lease, c *changes) {
 		// Somebody garbled the key: the host behind it is the same as before
 		// and will write it anew.
 	case !p.isPeer(l):
-		p.drop(l.Subnet, c)
+		p.forget(l.Subnet, c)
 	case known && old.Attributes.equal(l.Attributes):
 		p.leases[l.Subnet] = l
 	default:
@@ -61,7 +63,14 @@ func (p *peers) put(l Lease, c *changes) {
 	}
 }
 
+// drop takes a lease that has ended.
 func (p *peers) drop(subnet netip.Prefix, c *changes) {
+	delete(p.foreign, subnet)
+	p.forget(subnet, c)
+}
+
+// forget takes a lease that is no peer, whether or not it was one.
+func (p *peers) forget(subnet netip.Prefix, c *changes) {
 	if l, ok := p.leases[subnet]; ok {
 		delete(p.leases, subnet)
 		c.remove = append(c.remove, l)
@@ -76,10 +85,14 @@ func (p *peers) isPeer(l Lease) bool {
 	case l.Subnet == p.own.Subnet, l.Attributes.PublicIP == own.PublicIP:
 		return false
 	case l.Attributes.BackendType != own.BackendType:
-		p.log.Warn("ignoring peer of another backend", "subnet", l.Subnet, "peer", l.Attributes.PublicIP,
-			"backend", l.Attributes.BackendType, "own", own.BackendType)
+		if !p.foreign[l.Subnet] {
+			p.log.Warn("ignoring peer of another backend", "subnet", l.Subnet, "peer", l.Attributes.PublicIP,
+				"backend", l.Attributes.BackendType, "own", own.BackendType)
+		}
+		p.foreign[l.Subnet] = true
 		return false
 	}
+	delete(p.foreign, l.Subnet)
 	return true
 }
 

@@ -61,15 +61,11 @@ func TestTwentyNetworksShareTwentySubnets(t *testing.T) {
 		}
 		cancel()
 		running.Wait()
-		if err := store.Close(); err != nil {
-			t.Error(err)
-		}
 	})
 }
 
 func TestConcurrentAcquiresNeverShareASubnet(t *testing.T) {
 	store := newStore(t)
-	defer store.Close()
 	set(t, store, "/coreos.com/network/config", twenty)
 	cfg, err := overlay.NewRegistry(store, overlay.RegistryOptions{}).Config(t.Context())
 	if err != nil {
@@ -108,7 +104,6 @@ func TestConcurrentAcquiresNeverShareASubnet(t *testing.T) {
 
 func TestRenewAndReleaseTouchOnlyTheLeaseAsItWasRead(t *testing.T) {
 	store := newStore(t)
-	defer store.Close()
 	set(t, store, "/coreos.com/network/config", twenty)
 	ctx := t.Context()
 	r := overlay.NewRegistry(store, overlay.RegistryOptions{Rand: func(int) int { return 0 }})
@@ -149,12 +144,18 @@ func TestRenewAndReleaseTouchOnlyTheLeaseAsItWasRead(t *testing.T) {
 	}
 }
 
+// newStore returns a store that is closed when the test ends.
 func newStore(t *testing.T) *tree.Local {
 	t.Helper()
 	store, err := tree.NewLocal()
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	return store
 }
 

@@ -107,15 +107,10 @@ func (f *fleet) machine(name string) *machine {
 	return &machine{fleet: f, name: name, need: make(chan struct{}, 1), halt: func() {}}
 }
 
-// inFleet runs a test in a bubble, with a store that no machine uses any more
-// when it is closed.
+// inFleet runs a test in a bubble.
 func inFleet(t *testing.T, test func(t *testing.T, f *fleet)) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &fleet{t: t, store: newStore(t), away: map[string]bool{}}
-		test(t, f)
-		if err := f.store.Close(); err != nil {
-			t.Error(err)
-		}
+		test(t, &fleet{t: t, store: newStore(t), away: map[string]bool{}})
 	})
 }
 
@@ -237,7 +232,6 @@ func (s *deafStore) CompareAndSwap(ctx context.Context, key, value string, cond 
 
 func TestLostAnswersAreNoFailures(t *testing.T) {
 	local := newStore(t)
-	defer local.Close()
 	sem := newSemaphore(t, &deafStore{Store: local})
 	for _, step := range []struct {
 		name string
@@ -254,7 +248,6 @@ func TestLostAnswersAreNoFailures(t *testing.T) {
 
 func TestOptionsAreChecked(t *testing.T) {
 	store := newStore(t)
-	defer store.Close()
 	sem := newSemaphore(t, store)
 	m := (&fleet{t: t}).machine("node1")
 	for _, c := range []struct {

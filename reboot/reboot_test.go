@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/datadriven"
+	"pgregory.net/rapid"
 
 	"github.com/strakeproject/strake/kv"
 	"github.com/strakeproject/strake/kv/tree"
@@ -47,9 +49,6 @@ func TestTranscripts(t *testing.T) {
 					cancel()
 				}
 				synctest.Wait()
-				if err := s.store.Close(); err != nil {
-					t.Error(err)
-				}
 			})
 		})
 	}
@@ -165,7 +164,6 @@ func (s *scene) printf(format string, args ...any) {
 func TestConcurrentLockersNeverExceedTheMaximum(t *testing.T) {
 	const lockers, slots = 24, 3
 	store := newStore(t)
-	defer store.Close()
 	sem := newSemaphore(t, store)
 	if _, err := sem.SetMax(t.Context(), slots); err != nil {
 		t.Fatal(err)
@@ -210,7 +208,6 @@ func TestConcurrentLockersNeverExceedTheMaximum(t *testing.T) {
 func TestConcurrentLocksFillAllSlots(t *testing.T) {
 	const lockers = 24
 	store := newStore(t)
-	defer store.Close()
 	sem := newSemaphore(t, store)
 	if _, err := sem.SetMax(t.Context(), 50); err != nil {
 		t.Fatal(err)
@@ -228,6 +225,55 @@ func TestConcurrentLocksFillAllSlots(t *testing.T) {
 	if err != nil || len(st.Holders) != lockers || !slices.IsSorted(st.Holders) {
 		t.Errorf("Status = %+v, %v, want %d sorted holders", st, err, lockers)
 	}
+}
+
+// Whatever is done to a semaphore, a slot is either free or held, and what is
+// stored is what a plain set of holders would be.
+func TestSlotsAreNeverLostOrMade(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		store, err := tree.NewLocal()
+		if err != nil {
+			r.Fatal(err)
+		}
+		defer func() { _ = store.Close() }()
+		sem := newSemaphore(t, store)
+		slots, held := 1, map[string]bool{}
+		holder := rapid.SampledFrom([]string{"a", "b", "c", "d", ""})
+		r.Repeat(map[string]func(*rapid.T){
+			"lock": func(r *rapid.T) {
+				h := holder.Draw(r, "holder")
+				err := sem.Lock(t.Context(), h)
+				_, full := errors.AsType[*reboot.FullError](err)
+				if (err == nil) != (!held[h] && len(held) < slots) || full != (!held[h] && len(held) >= slots) {
+					r.Fatalf("Lock(%q) = %v with %d slots and holders %v", h, err, slots, held)
+				}
+				held[h] = held[h] || err == nil
+				if !held[h] {
+					delete(held, h)
+				}
+			},
+			"unlock": func(r *rapid.T) {
+				h := holder.Draw(r, "holder")
+				if err := sem.Unlock(t.Context(), h); (err == nil) != held[h] {
+					r.Fatalf("Unlock(%q) = %v with holders %v", h, err, held)
+				}
+				delete(held, h)
+			},
+			"set max": func(r *rapid.T) {
+				n := rapid.IntRange(-1, 4).Draw(r, "slots")
+				if old, err := sem.SetMax(t.Context(), n); err != nil || old != slots {
+					r.Fatalf("SetMax(%d) = %d, %v, want %d", n, old, err, slots)
+				}
+				slots = n
+			},
+			"": func(r *rapid.T) {
+				st, err := sem.Status(t.Context())
+				if err != nil || st.Max != slots || st.Free != slots-len(held) || !slices.Equal(st.Holders, slices.Sorted(maps.Keys(held))) {
+					r.Fatalf("Status = %+v, %v with %d slots and holders %v", st, err, slots, held)
+				}
+			},
+		})
+	})
 }
 
 // FuzzState reads what anybody may have written to the key.
@@ -259,12 +305,18 @@ func FuzzState(f *testing.F) {
 	})
 }
 
+// newStore returns a store that is closed when the test ends.
 func newStore(t *testing.T) *tree.Local {
 	t.Helper()
 	store, err := tree.NewLocal()
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	return store
 }
 
