@@ -25,9 +25,13 @@ var errUnreachable = errors.New("registry is out of reach")
 // at once, everything that changed while it wrote in one batch after that, and
 // all again before it expires. What cannot be written waits.
 //
-//	Runner.Watch ─> observe ─┐
-//	                         ├─> dirty ─> run ─> registry
-//	worker ────> launched  ──┘
+//	Runner.Watch ──────> observe ─┐
+//	                              ├─> dirty ─> run ─> registry
+//	worker ─> hold, launched, gone┘
+//
+// The worker says which units are here, the runner in which state they are. What
+// the runner says may come late: of a unit that the worker does not hold, or
+// holds with another file, it is not published.
 type reporter struct {
 	reg     *registry.Registry
 	machine string
@@ -42,12 +46,31 @@ type reporter struct {
 
 // report is what to tell of a unit and what has been told.
 type report struct {
-	state    unit.State // Name empty: the runner does not have it
+	observed unit.State // the latest of the runner; Name empty: it has none
+	held     unit.Hash  // of the file that the worker has loaded; zero: none
 	launched bool
 
 	published unit.State // Name empty: nothing published
 	told      bool       // the registry has it as launched
 	stale     bool       // published and told may not be what the registry has
+}
+
+// state is what to publish; Name empty for nothing.
+func (rep *report) state() unit.State {
+	if rep.held.IsZero() || rep.observed.Hash != rep.held {
+		return unit.State{}
+	}
+	return rep.observed
+}
+
+// settled reports whether nothing is left to tell.
+func (rep *report) settled() bool {
+	return !rep.stale && rep.published == rep.state() && rep.told == (rep.launched && rep.published.Name != "")
+}
+
+// over reports whether nothing will be told of the unit any more.
+func (rep *report) over() bool {
+	return rep.settled() && rep.held.IsZero() && rep.observed.Name == ""
 }
 
 func newReporter(reg *registry.Registry, machine string, ttl time.Duration, log *slog.Logger) *reporter {
@@ -65,11 +88,16 @@ func newReporter(reg *registry.Registry, machine string, ttl time.Duration, log 
 // observe takes in what the runner says of a unit.
 func (r *reporter) observe(s unit.State) {
 	r.change(s.Name, func(rep *report) {
-		rep.state = s
+		rep.observed = s
 		if s.Load == "not-found" {
-			rep.state = unit.State{}
+			rep.observed = unit.State{}
 		}
 	})
+}
+
+// hold takes in that a unit is here, loaded from a file of that hash.
+func (r *reporter) hold(name string, h unit.Hash) {
+	r.change(name, func(rep *report) { rep.held = h })
 }
 
 // launched takes in whether a unit has been started here.
@@ -80,9 +108,11 @@ func (r *reporter) launched(name string, yes bool) {
 // gone takes in that a unit was unloaded. What an earlier process told of it is
 // withdrawn as well.
 func (r *reporter) gone(name string) {
-	r.change(name, func(rep *report) { rep.state, rep.launched, rep.stale = unit.State{}, false, true })
+	r.change(name, func(rep *report) { rep.held, rep.launched, rep.stale = unit.Hash{}, false, true })
 }
 
+// change alters the report of a unit, known or not, and has it written if that
+// makes a difference.
 func (r *reporter) change(name string, f func(*report)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -92,10 +122,17 @@ func (r *reporter) change(name string, f func(*report)) {
 		r.units[name] = rep
 	}
 	f(rep)
-	if rep.settled() {
-		return
+	r.settle(name, rep)
+}
+
+// settle has a report written, or forgets it. The caller holds mu.
+func (r *reporter) settle(name string, rep *report) {
+	switch {
+	case rep.over():
+		delete(r.units, name)
+	case !rep.settled():
+		r.mark(name)
 	}
-	r.mark(name)
 }
 
 // mark makes run write the report of a unit. The caller holds mu.
@@ -105,11 +142,6 @@ func (r *reporter) mark(name string) {
 	case r.wake <- struct{}{}:
 	default:
 	}
-}
-
-// settled reports whether nothing is left to tell.
-func (rep *report) settled() bool {
-	return !rep.stale && rep.published == rep.state && rep.told == (rep.launched && rep.state.Name != "")
 }
 
 // run writes reports until ctx ends.
@@ -227,21 +259,21 @@ func (r *reporter) write(ctx context.Context, name string) error {
 	now := *rep
 	r.mu.Unlock()
 
-	if now.state.Name == "" {
+	state := now.state()
+	if state.Name == "" {
 		return r.withdraw(ctx, name)
 	}
-	if now.stale || now.published != now.state {
-		if err := r.reg.PublishState(ctx, registry.UnitState{Unit: name, Machine: r.machine, State: now.state}, r.ttl); err != nil {
+	if now.stale || now.published != state {
+		if err := r.reg.PublishState(ctx, registry.UnitState{Unit: name, Machine: r.machine, State: state}, r.ttl); err != nil {
 			return err
 		}
-		r.known(name, func(rep *report) { rep.published = now.state })
 	}
 	if now.stale || now.told != now.launched {
 		if err := r.tellLaunched(ctx, name, now.launched); err != nil {
 			return err
 		}
 	}
-	r.known(name, func(rep *report) { rep.told, rep.stale = now.launched, false })
+	r.known(name, func(rep *report) { rep.published, rep.told, rep.stale = state, now.launched, false })
 	return nil
 }
 
@@ -273,12 +305,7 @@ func (r *reporter) known(name string, f func(*report)) {
 		return
 	}
 	f(rep)
-	switch {
-	case !rep.settled():
-		r.mark(name)
-	case rep.state.Name == "" && !rep.launched:
-		delete(r.units, name)
-	}
+	r.settle(name, rep)
 }
 
 // renew makes what is told of a unit last.

@@ -70,6 +70,7 @@ func (w *worker) adopt(ctx context.Context) error {
 	}
 	for _, s := range states {
 		w.held[s.Name] = adopt(s)
+		w.reports.hold(s.Name, s.Hash)
 		w.reports.observe(s)
 	}
 	return nil
@@ -136,6 +137,7 @@ func (w *worker) do(ctx context.Context, v verb, tasks []task, units map[string]
 		switch v {
 		case load:
 			w.held[t.unit] = held{hash: u.Hash, state: registry.Loaded}
+			w.reports.hold(t.unit, u.Hash)
 		case stop, start:
 			w.held[t.unit] = held{hash: u.Hash, state: u.Target}
 			w.reports.launched(t.unit, v == start && !u.Global())

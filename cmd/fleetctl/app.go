@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/strakeproject/strake/schedule/api"
+)
+
+const defaultEndpoint = api.DefaultEndpoint
+
+// globals are the flags of all commands.
+type globals struct {
+	Endpoint       string  `env:"FLEETCTL_ENDPOINT" default:"${endpoint}" placeholder:"URL" help:"Where fleetd is: unix:///PATH, http://HOST:PORT or https://HOST:PORT."`
+	Driver         string  `env:"FLEETCTL_DRIVER" default:"API" help:"How to reach the cluster; the only way is API."`
+	Tunnel         string  `env:"FLEETCTL_TUNNEL" hidden:""`
+	KeyFile        string  `env:"FLEETCTL_KEY_FILE" placeholder:"PATH" help:"Key of the client certificate, for https."`
+	CertFile       string  `env:"FLEETCTL_CERT_FILE" placeholder:"PATH" help:"Client certificate, for https."`
+	CAFile         string  `name:"ca-file" env:"FLEETCTL_CA_FILE" placeholder:"PATH" help:"Certificate authorities that sign the server's certificate, for https. Default: the system's."`
+	RequestTimeout float64 `env:"FLEETCTL_REQUEST_TIMEOUT" default:"0" placeholder:"SECONDS" help:"Time for one request to be answered; 0 is no limit."`
+	Debug          bool    `env:"FLEETCTL_DEBUG" help:"Tell on stderr what is done."`
+	// ExperimentalAPI is in old scripts; the API has long been the default.
+	ExperimentalAPI bool `name:"experimental-api" env:"FLEETCTL_EXPERIMENTAL_API" hidden:"" default:"true"`
+}
+
+// exitCode ends fleetctl after its command has said all there is to say.
+type exitCode int
+
+func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
+
+// app is what commands work with.
+type app struct {
+	globals
+	out, err io.Writer
+	api      *api.Client            // nil until connect
+	machines map[string]api.Machine // by ID; nil until asked for
+}
+
+// say prints a line on stdout.
+func (a *app) say(format string, args ...any) { fmt.Fprintf(a.out, format+"\n", args...) }
+
+// note prints a line on stderr.
+func (a *app) note(format string, args ...any) { fmt.Fprintf(a.err, format+"\n", args...) }
+
+// logf prints a log line on stderr.
+func (a *app) logf(level, format string, args ...any) {
+	a.note(time.Now().Format("2006/01/02 15:04:05 ")+level+" "+format, args...)
+}
+
+func (a *app) debugf(format string, args ...any) {
+	if a.Debug {
+		a.logf("DEBUG", format, args...)
+	}
+}
+
+// fail prints a line on stderr and returns what ends fleetctl with exit code 1.
+func (a *app) fail(format string, args ...any) error {
+	a.note(format, args...)
+	return exitCode(1)
+}
+
+// connect makes the client. The error has been reported.
+func (a *app) connect() error {
+	if a.api != nil {
+		return nil
+	}
+	cfg, err := a.clientConfig()
+	if err == nil {
+		a.api, err = api.NewClient(cfg)
+	}
+	if err != nil {
+		return a.fail("Unable to initialize client: %v", err)
+	}
+	a.debugf("talking to %s", cfg.Endpoint)
+	return nil
+}
+
+func (a *app) clientConfig() (api.ClientConfig, error) {
+	cfg := api.ClientConfig{Timeout: time.Duration(a.RequestTimeout * float64(time.Second))}
+	switch {
+	case strings.EqualFold(a.Driver, "etcd"):
+		return cfg, errors.New("driver etcd is not available: use the API of a fleetd")
+	case !strings.EqualFold(a.Driver, "API"):
+		return cfg, fmt.Errorf("unrecognized driver %q", a.Driver)
+	case a.Tunnel != "":
+		return cfg, errors.New("tunnels are not available: forward the endpoint with ssh -L")
+	}
+	first, rest, several := strings.Cut(a.Endpoint, ",")
+	if several && rest != "" {
+		a.logf("WARN", "multiple endpoints provided but only the first (%s) is used", first)
+	}
+	cfg.Endpoint = first
+	if a.CAFile == "" && a.CertFile == "" && a.KeyFile == "" {
+		return cfg, nil
+	}
+	cfg.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	if a.CAFile != "" {
+		pem, err := os.ReadFile(a.CAFile)
+		if err != nil {
+			return cfg, err
+		}
+		cfg.TLS.RootCAs = x509.NewCertPool()
+		if !cfg.TLS.RootCAs.AppendCertsFromPEM(pem) {
+			return cfg, fmt.Errorf("%s: no certificate in PEM form", a.CAFile)
+		}
+	}
+	if a.CertFile != "" || a.KeyFile != "" {
+		pair, err := tls.LoadX509KeyPair(a.CertFile, a.KeyFile)
+		if err != nil {
+			return cfg, err
+		}
+		cfg.TLS.Certificates = []tls.Certificate{pair}
+	}
+	return cfg, nil
+}
+
+func (a *app) close() {
+	if a.api != nil {
+		a.api.Close()
+	}
+}
+
+// machineName is how people see a machine: the beginning of its ID and its
+// address, or the whole ID. A machine that is not in the cluster has no address.
+func (a *app) machineName(ctx context.Context, id string, full bool) string {
+	name := id
+	if !full {
+		name = shortID(id) + "..."
+	}
+	if ip := a.machine(ctx, id).PrimaryIP; ip != "" {
+		name += "/" + ip
+	}
+	return name
+}
+
+// machine looks a machine up, and lists the machines if it is not yet known.
+func (a *app) machine(ctx context.Context, id string) api.Machine {
+	if m, ok := a.machines[id]; ok {
+		return m
+	}
+	machines, err := a.api.Machines(ctx)
+	if err != nil {
+		a.debugf("machines cannot be listed: %v", err)
+		return api.Machine{ID: id}
+	}
+	a.machines = make(map[string]api.Machine)
+	for _, m := range machines {
+		a.machines[m.ID] = m
+	}
+	if _, ok := a.machines[id]; !ok {
+		a.machines[id] = api.Machine{ID: id} // gone; no use asking again
+	}
+	return a.machines[id]
+}
+
+func shortID(id string) string { return id[:min(len(id), 8)] }
