@@ -38,6 +38,10 @@ type Config struct {
 	// InitialClusterToken sets clusters with the same members apart. Default
 	// "etcd-cluster". Ignored when DataDir already holds a member.
 	InitialClusterToken string
+	// Existing says that the cluster exists already, so that a member without
+	// data has no place in it and Open fails: all members are made with the
+	// cluster.
+	Existing bool
 	// AdvertiseClientURLs are published to the cluster at each start. Default:
 	// none.
 	AdvertiseClientURLs []string
@@ -96,6 +100,5 @@ func (c *Config) fill() error {
 	return nil
 }
 
-// requestTimeout bounds a write or quorum read whose context has no deadline:
-// as in the original, time for two elections and 5 s for the rest.
+// requestTimeout is the original's: time for two elections and 5 s for the rest.
 func (c *Config) requestTimeout() time.Duration { return 5*time.Second + 2*c.ElectionTimeout }

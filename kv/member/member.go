@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/strakeproject/strake/kv"
 	"github.com/strakeproject/strake/kv/tree"
@@ -74,6 +75,9 @@ func (m *Member) open(ctx context.Context) error {
 	old, err := m.cfg.bootstrapped()
 	if err != nil {
 		return err
+	}
+	if !old && m.cfg.Existing {
+		return fmt.Errorf("no data in %s, and members cannot be added to an existing cluster", m.cfg.DataDir)
 	}
 	if !old {
 		if err := m.cfg.checkBootstrap(ctx); err != nil {
@@ -187,6 +191,10 @@ func (m *Member) propose(ctx context.Context, cmd []byte) ([]byte, error) {
 	}
 	return res, nil
 }
+
+// RequestTimeout returns how long a write or quorum read may take whose context
+// has no deadline.
+func (m *Member) RequestTimeout() time.Duration { return m.cfg.requestTimeout() }
 
 // bound gives a context a deadline if it has none.
 func (m *Member) bound(ctx context.Context) (context.Context, context.CancelFunc) {
