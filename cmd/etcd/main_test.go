@@ -1,0 +1,214 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/strakeproject/strake/kv"
+	"github.com/strakeproject/strake/kv/client"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"etcd": main})
+}
+
+func TestFlags(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		// status N ARGS... runs etcd and expects it to exit with N.
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"status": func(ts *testscript.TestScript, _ bool, args []string) {
+				err := ts.Exec("etcd", args[1:]...)
+				exit, ok := errors.AsType[*exec.ExitError](err)
+				if got := fmt.Sprint(exit.ExitCode()); !ok || got != args[0] {
+					ts.Fatalf("etcd %v: %v, want exit status %s", args[1:], err, args[0])
+				}
+			},
+		},
+	})
+}
+
+// A server is the program in a process of its own.
+type server struct {
+	*client.Client
+	url  string
+	cmd  *exec.Cmd
+	logs chan struct{} // closed when standard error has ended
+}
+
+// start runs the program and waits until it serves clients.
+func start(t *testing.T, args ...string) *server {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &server{cmd: exec.Command(exe, args...), logs: make(chan struct{})}
+	s.cmd.Args[0] = "etcd"
+	stderr, err := s.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.cmd.Process.Kill() }) // most have ended by then
+	s.url = s.awaitURL(t, stderr)
+	if s.Client, err = client.New(client.Config{Endpoints: []string{s.url}}); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+var serving = regexp.MustCompile(`msg="serving clients" addr=(\S+)`)
+
+func (s *server) awaitURL(t *testing.T, stderr io.Reader) string {
+	t.Helper()
+	url := make(chan string, 1)
+	go func() {
+		defer close(s.logs)
+		sc := bufio.NewScanner(stderr)
+		for sc.Scan() {
+			fmt.Fprintln(t.Output(), sc.Text())
+			if m := serving.FindStringSubmatch(sc.Text()); m != nil {
+				url <- "http://" + m[1]
+			}
+		}
+	}()
+	select {
+	case u := <-url:
+		return u
+	case <-s.logs:
+		t.Fatalf("etcd %v ended: %v", s.cmd.Args[1:], s.cmd.Wait())
+		return ""
+	}
+}
+
+// terminate sends SIGTERM and expects a clean end.
+func (s *server) terminate(t *testing.T) {
+	t.Helper()
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	<-s.logs
+	if err := s.cmd.Wait(); err != nil {
+		t.Errorf("after SIGTERM etcd ended with %v", err)
+	}
+}
+
+func TestAMemberServesClientsAndComesBack(t *testing.T) {
+	args := []string{
+		"-data-dir", filepath.Join(t.TempDir(), "data"), "--listen-peer-urls=http://127.0.0.1:0",
+		"--listen-client-urls=http://127.0.0.1:0", "--advertise-client-urls=http://client:1",
+	}
+	s := start(t, args...)
+	if _, err := s.Set(t.Context(), "/a", "1", kv.SetOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Create(t.Context(), "/a", "1", kv.CreateOptions{}); !errors.Is(err, kv.ErrKeyExists) {
+		t.Errorf("create of an existing key: %v", err)
+	}
+	watching, err := http.Get(s.url + "/v2/keys/a?wait=true")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer watching.Body.Close()
+	s.terminate(t)
+	if b, _ := io.ReadAll(watching.Body); len(b) > 0 { // it may be cut off
+		t.Errorf("a watch of a server that stops answers %s", b)
+	}
+
+	s = start(t, args...)
+	defer s.terminate(t)
+	ev, err := s.Get(t.Context(), "/a", kv.GetOptions{Quorum: true})
+	if err != nil || ev.Node.Value != "1" {
+		t.Errorf("after a restart /a is %+v, %v", ev.Node, err)
+	}
+	if got, want := body(t, s.url+"/health"), `{"health":"true"}`; got != want {
+		t.Errorf("health is %s, want %s", got, want)
+	}
+	if got := body(t, s.url+"/v2/members"); !strings.Contains(got, `"name":"default"`) {
+		t.Errorf("members are %s", got)
+	}
+}
+
+func body(t *testing.T, url string) string {
+	t.Helper()
+	resp, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(b))
+}
+
+func TestThreeMembersMakeACluster(t *testing.T) {
+	peers := freeURLs(t, 3)
+	var list []string
+	for i, u := range peers {
+		list = append(list, fmt.Sprintf("n%d=%s", i, u))
+	}
+	var servers []*server
+	for i, u := range peers {
+		servers = append(servers, start(t, "--name", fmt.Sprintf("n%d", i), "--data-dir", t.TempDir(),
+			"--listen-peer-urls", u, "--initial-advertise-peer-urls", u, "--initial-cluster", strings.Join(list, ","),
+			"--listen-client-urls=http://127.0.0.1:0", "--advertise-client-urls=http://client:1"))
+	}
+	for i, s := range servers {
+		key := fmt.Sprintf("/k%d", i)
+		if _, err := s.Set(t.Context(), key, "v", kv.SetOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		for j, other := range servers {
+			if _, err := other.Get(t.Context(), key, kv.GetOptions{Quorum: true}); err != nil {
+				t.Errorf("server %d does not have %s: %v", j, key, err)
+			}
+		}
+	}
+	servers[0].terminate(t)
+	if _, err := servers[1].Set(t.Context(), "/after", "v", kv.SetOptions{}); err != nil {
+		t.Errorf("two of three members take no write: %v", err)
+	}
+	for _, s := range servers[1:] {
+		s.terminate(t)
+	}
+}
+
+// freeURLs returns URLs to listen on.
+func freeURLs(t *testing.T, n int) []string {
+	t.Helper()
+	var urls []string
+	for range n {
+		l, err := net.Listen("tcp", loopback()+":0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		urls = append(urls, "http://"+l.Addr().String())
+	}
+	return urls
+}
+
+// loopback returns an address of this machine that this process has to itself,
+// so that nobody takes a port of it between its choice and its use.
+func loopback() string {
+	pid := os.Getpid()
+	return fmt.Sprintf("127.%d.%d.%d", 64+pid>>14&63, pid>>7&127, 1+pid&127)
+}
