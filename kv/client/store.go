@@ -16,10 +16,11 @@ var _ kv.Store = (*Client)(nil)
 
 // Get implements kv.Store.
 func (c *Client) Get(ctx context.Context, key string, opts kv.GetOptions) (kv.Event, error) {
-	q := url.Values{}
-	setTrue(q, "recursive", opts.Recursive)
-	setTrue(q, "sorted", opts.Sorted)
-	setTrue(q, "quorum", opts.Quorum || c.cfg.Quorum)
+	q := url.Values{
+		"recursive": {strconv.FormatBool(opts.Recursive)},
+		"sorted":    {strconv.FormatBool(opts.Sorted)},
+		"quorum":    {strconv.FormatBool(opts.Quorum || c.cfg.Quorum)},
+	}
 	return c.do(ctx, "get", call{method: http.MethodGet, query: q}, key)
 }
 

@@ -118,8 +118,8 @@ func TestQuorumAppliesToEveryGet(t *testing.T) {
 	if _, err := net.client(t, client.Config{Quorum: true}, "a").Get(t.Context(), "/a", kv.GetOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if got != "quorum=true" {
-		t.Errorf("query %q, want quorum=true", got)
+	if want := "quorum=true&recursive=false&sorted=false"; got != want {
+		t.Errorf("query %q, want %q", got, want)
 	}
 }
 
