@@ -51,8 +51,10 @@ func (c *Client) send(ctx context.Context, cl call) (*answer, error) {
 			eps.pinned.Store(int64(n))
 			return a, nil
 		}
+		// Whoever fails is not asked first next time, also where this call has to
+		// end with it.
+		eps.pinned.CompareAndSwap(int64(n), int64((n+1)%len(eps.urls)))
 		if err == nil && cl.write() {
-			eps.pinned.Store(int64((n + 1) % len(eps.urls))) // for the next call
 			return a, nil
 		}
 		if err == nil {
