@@ -105,6 +105,8 @@ func newServer() (*server, error) {
 		}
 		api.ServeHTTP(w, r)
 	}))
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.members = []httpapi.Member{{
 		ID: s.leader, Name: "a", PeerURLs: []string{"http://127.0.0.1:2380"}, ClientURLs: []string{s.http.URL},
 	}}
