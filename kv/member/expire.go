@@ -33,7 +33,7 @@ func (m *Member) lead(ctx context.Context, _ uint64) {
 			return
 		}
 		c := tree.Command{Op: tree.OpExpire, Now: now, Max: expireBatch}
-		if _, err := m.node.Propose(ctx, c.Encode()); err != nil {
+		if _, err := m.Do(ctx, c); err != nil {
 			m.logUnlessOver(ctx, "cannot expire nodes, will try again", err)
 			if !sleep(ctx, m.cfg.HeartbeatInterval) {
 				return
@@ -49,7 +49,7 @@ func (m *Member) publish(ctx context.Context) {
 		ID: m.ID(), Name: m.cfg.Name, ClientURLs: m.cfg.AdvertiseClientURLs,
 	}}
 	for {
-		_, err := m.node.Propose(ctx, c.Encode())
+		_, err := m.Do(ctx, c)
 		if err == nil {
 			close(m.ready)
 			m.cfg.Logger.Info("member is part of the cluster", "name", m.cfg.Name, "clientURLs", m.cfg.AdvertiseClientURLs)

@@ -32,7 +32,7 @@ import (
 // quorum read whose context has no deadline is given 5 s and two election
 // timeouts.
 type Member struct {
-	tree.Writer
+	*tree.Writer
 	cfg   Config
 	peers *http.Server
 	tree  *tree.Tree // this and the next two are set when opened is closed
@@ -64,7 +64,7 @@ func Open(ctx context.Context, cfg Config) (*Member, error) {
 		m.tasks.Wait()
 		return nil, fmt.Errorf("open member %s: %w", m.cfg.Name, err)
 	}
-	m.Writer.Propose = m.propose
+	m.Writer = tree.NewWriter(m.propose)
 	close(m.opened)
 	m.start()
 	return m, nil
@@ -217,12 +217,6 @@ func (m *Member) Leader() uint64 { return m.node.Status().Leader }
 func (m *Member) Raft() (index, term uint64) {
 	st := m.node.Status()
 	return st.Commit, st.Term
-}
-
-// TransferLeadership asks this member, which must lead, to hand over to member
-// to, or to the most up-to-date one if to is 0.
-func (m *Member) TransferLeadership(ctx context.Context, to uint64) error {
-	return m.node.TransferLeadership(ctx, to)
 }
 
 // Members lists the members of the cluster by id.

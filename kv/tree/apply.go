@@ -65,6 +65,9 @@ func (x *txn) done() {
 // watchers.
 func (x *txn) commit() error {
 	t := x.t
+	if err := t.hist.save(x.b); err != nil {
+		return err
+	}
 	if err := t.hist.prune(x.b, t.cfg.limits, x.state.index, x.state.clock); err != nil {
 		return err
 	}
@@ -318,7 +321,8 @@ func (x *txn) putMember(c *Command) error {
 		return err
 	}
 	x.state.index++
-	return x.t.hist.add(x.b, x.t.cfg.limits, x.state.index, x.state.clock, 0)
+	x.t.hist.add(x.t.cfg.limits, x.state.index, x.state.clock, 0)
+	return nil
 }
 
 // emit makes the next index's event and stores it in the changelog.
@@ -329,9 +333,7 @@ func (x *txn) emit(action kv.Action, node kv.Node, prev *kv.Node, refresh bool) 
 	if err := x.b.Set(eventKey(ev.Index), data, nil); err != nil {
 		return kv.Event{}, err
 	}
-	if err := x.t.hist.add(x.b, x.t.cfg.limits, ev.Index, x.state.clock, int64(len(data))); err != nil {
-		return kv.Event{}, err
-	}
+	x.t.hist.add(x.t.cfg.limits, ev.Index, x.state.clock, int64(len(data)))
 	x.events = append(x.events, ev)
 	return ev.Event, nil
 }

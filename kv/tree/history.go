@@ -44,7 +44,8 @@ func (l *limits) setDefaults() {
 // alone, so that all members forget the same things.
 type history struct {
 	segs  []segment
-	bytes int64 // of all segments
+	bytes int64  // of all segments
+	saved uint64 // the last index that the stored books account for
 }
 
 // A segment covers the store indexes first..last, without gaps between
@@ -66,8 +67,8 @@ func (h *history) floor(index uint64) uint64 {
 	return h.segs[0].first
 }
 
-// add accounts for an index that took so many bytes, and stores the books.
-func (h *history) add(b *pebble.Batch, lim limits, index uint64, clock, bytes int64) error {
+// add accounts for an index that took so many bytes.
+func (h *history) add(lim limits, index uint64, clock, bytes int64) {
 	perSegment := min(max(lim.events/16, 1), 1024)
 	n := len(h.segs)
 	if n == 0 || h.segs[n-1].last-h.segs[n-1].first+1 >= perSegment || h.segs[n-1].bytes >= segmentBytes {
@@ -78,7 +79,19 @@ func (h *history) add(b *pebble.Batch, lim limits, index uint64, clock, bytes in
 	s.last, s.stamp = index, clock
 	s.bytes += bytes
 	h.bytes += bytes
-	return b.Set(segmentKey(s.first), s.encode(), nil)
+}
+
+// save stores what add has changed.
+func (h *history) save(b *pebble.Batch) error {
+	for i := len(h.segs) - 1; i >= 0 && h.segs[i].last > h.saved; i-- {
+		if err := b.Set(segmentKey(h.segs[i].first), h.segs[i].encode(), nil); err != nil {
+			return err
+		}
+	}
+	if n := len(h.segs); n > 0 {
+		h.saved = h.segs[n-1].last
+	}
+	return nil
 }
 
 // prune drops the segments that the limits no longer cover.
@@ -122,6 +135,7 @@ func (h *history) load(r pebble.Reader) error {
 		}
 		h.segs = append(h.segs, s)
 		h.bytes += s.bytes
+		h.saved = s.last
 		return true, nil
 	})
 }

@@ -21,7 +21,7 @@ import (
 // A node is never seen after its expiry: operations expire what is due before
 // they begin. The expirer does so for watchers.
 type Local struct {
-	Writer
+	*Writer
 	tree *Tree
 	stop context.CancelFunc
 	done chan struct{} // closed when the expirer has ended
@@ -64,7 +64,7 @@ func openLocal(dir string, cfg Config) (*Local, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	l := &Local{tree: t, stop: stop, done: make(chan struct{}), pos: pos}
-	l.Writer.Propose = l.propose
+	l.Writer = NewWriter(l.propose)
 	go l.expireAll(ctx)
 	return l, nil
 }

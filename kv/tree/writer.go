@@ -9,9 +9,13 @@ import (
 // A Writer is the writing half of a [kv.Store]. It turns calls into encoded
 // commands, has them applied, and turns the encoded results into answers.
 type Writer struct {
-	// Propose has a command applied and returns its result. Its errors reach the
-	// caller as they are.
-	Propose func(ctx context.Context, cmd []byte) (result []byte, err error)
+	propose func(ctx context.Context, cmd []byte) (result []byte, err error)
+}
+
+// NewWriter makes a Writer for a function that has a command applied and
+// returns its result. Errors of that function reach callers as they are.
+func NewWriter(propose func(ctx context.Context, cmd []byte) (result []byte, err error)) *Writer {
+	return &Writer{propose: propose}
 }
 
 // Do has a command applied. A command that is refused returns a [*kv.Error].
@@ -22,7 +26,7 @@ func (w *Writer) Do(ctx context.Context, c Command) (kv.Event, error) {
 	if err := ctx.Err(); err != nil {
 		return kv.Event{}, err
 	}
-	b, err := w.Propose(ctx, c.Encode())
+	b, err := w.propose(ctx, c.Encode())
 	if err != nil {
 		return kv.Event{}, err
 	}
