@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -35,7 +36,7 @@ type Config struct {
 // Agent runs the units of one machine. Its methods are safe for concurrent use.
 //
 //	Run ─┬─ beat ─────────────────────────────> Presence
-//	     ├─ observe <── Runner.Watch
+//	     ├─ worker.observe <── Runner.Watch
 //	     │     └─> reporter.run ──────────────> unit states, job states
 //	     └─ reconcile <── View.Changed
 //	           └─> worker.round ──> Runner, reporter
@@ -123,7 +124,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	running.Go(func() { a.reports.run(ctx) })
 	running.Go(func() {
 		for s := range a.cfg.Runner.Watch(ctx) {
-			a.reports.observe(s)
+			a.work.observe(s)
 		}
 	})
 	a.reconcile(ctx)
@@ -192,7 +193,7 @@ func (a *Agent) reconcile(ctx context.Context) {
 	if err != nil {
 		return
 	}
-	again := time.NewTimer(0) // runs while a unit is put off
+	again := time.NewTimer(0) // runs while there is something to do later
 	again.Stop()
 	defer again.Stop()
 	machine := a.cfg.Machine
@@ -202,17 +203,20 @@ func (a *Agent) reconcile(ctx context.Context) {
 			return
 		case <-view.Changed():
 			view.Take()
-		case o := <-a.work.unloaded:
-			a.work.finish(o)
+		case o := <-a.work.ordered:
+			a.work.took(ctx, o)
+		case <-a.work.vanished:
+			a.work.lookForGone(ctx)
 		case <-again.C:
+			a.work.lookForGone(ctx)
 		}
 		// While the registry has lost the machine its metadata are as before.
 		if m, ok := view.Machine(machine.ID); ok {
 			machine = m
 		}
 		a.work.round(ctx, desired(machine, view.Units()))
-		if d, ok := a.work.nextRetry(); ok {
-			again.Reset(max(d, 0))
+		if d, ok := a.work.next(); ok {
+			again.Reset(d)
 		}
 	}
 }
@@ -249,17 +253,7 @@ func (a *Agent) Shutdown(ctx context.Context) error {
 		cancel()
 		<-a.done
 	}
-	states, err := a.cfg.Runner.States(ctx)
-	if err != nil {
-		err = fmt.Errorf("list units: %w", err)
-	}
-	names := make([]string, 0, len(states))
-	for _, s := range states {
-		names = append(names, s.Name)
-	}
-	if len(names) > 0 {
-		err = errors.Join(err, a.cfg.Runner.Unload(ctx, names...))
-	}
+	names, err := a.unloadAll(ctx)
 	a.mu.Lock()
 	presence := a.presence
 	a.mu.Unlock()
@@ -268,6 +262,42 @@ func (a *Agent) Shutdown(ctx context.Context) error {
 	}
 	err = errors.Join(err, a.reports.withdrawAll(ctx, names))
 	return errors.Join(err, presence.Leave(ctx))
+}
+
+// unloadAll unloads all units, waits until they are gone, and returns their
+// names.
+func (a *Agent) unloadAll(ctx context.Context) ([]string, error) {
+	names, err := a.heldNames(ctx)
+	if err != nil || len(names) == 0 {
+		return nil, err
+	}
+	err = a.cfg.Runner.Unload(ctx, names...)
+	faults := faultsOf(names, err)
+	for {
+		left, listErr := a.heldNames(ctx)
+		left = slices.DeleteFunc(left, func(name string) bool { return faults[name] != nil })
+		if len(left) == 0 {
+			return names, errors.Join(err, listErr)
+		}
+		select {
+		case <-ctx.Done():
+			return names, fmt.Errorf("units that have not stopped: %s: %w", strings.Join(left, " "), ctx.Err())
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// heldNames lists what the runner holds.
+func (a *Agent) heldNames(ctx context.Context) ([]string, error) {
+	states, err := a.cfg.Runner.States(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list units: %w", err)
+	}
+	names := make([]string, 0, len(states))
+	for _, s := range states {
+		names = append(names, s.Name)
+	}
+	return names, nil
 }
 
 // withdrawAll removes what was told of the given units and of all others.

@@ -182,6 +182,24 @@ func TestOneBadUnitDoesNotHinderOthers(t *testing.T) {
 		w.runner.refuse("load", "bad.service", false)
 		time.Sleep(6 * time.Second)
 		w.want("tried again", "bad.service active launched; good.service active launched")
+
+		w.runner.refuse("unload", "bad.service", true)
+		w.ok(w.reg.DestroyUnit(w.Context(), "bad.service"))
+		time.Sleep(time.Minute)
+		w.want("unload refused", "bad.service active published; good.service active launched")
+		w.runner.refuse("unload", "bad.service", false)
+		time.Sleep(6 * time.Second)
+		w.want("unloaded", "good.service active launched")
+
+		w.runner.refuse("load", "worse.service", true)
+		w.scheduled("worse.service", registry.Launched)
+		w.want("another", "good.service active launched")
+		w.ok(w.reg.DestroyUnit(w.Context(), "worse.service"))
+		w.runner.log = nil
+		time.Sleep(time.Minute)
+		if len(w.runner.log) != 0 {
+			t.Errorf("a unit that was destroyed is tried again: %v", w.runner.log)
+		}
 	})
 }
 
@@ -196,6 +214,31 @@ func TestSlowStopDoesNotHinderOthers(t *testing.T) {
 		w.want("stopping", "next.service active launched; slow.service active inactive")
 		time.Sleep(time.Minute)
 		w.want("stopped", "next.service active launched")
+	})
+}
+
+func TestUnitIsLeftAloneUntilItIsGone(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.runner.linger("a.service", time.Minute)
+		w.scheduled("a.service", registry.Launched)
+		w.want("running", "a.service active launched")
+		w.runner.log = nil
+		f, err := unit.Parse([]byte("[Service]\nExecStart=/bin/false\n"))
+		w.ok(err)
+		w.ok(w.reg.ReplaceUnit(w.Context(), "a.service", f, registry.Launched))
+		time.Sleep(30 * time.Second)
+		w.want("stopping", "a.service deactivating launched")
+		time.Sleep(31 * time.Second)
+		w.want("gone and back", "a.service active launched")
+		if got, want := strings.Join(w.runner.log, ", "), "unload a.service, load a.service, start a.service"; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+		begin := time.Now()
+		w.ok(w.agent.Shutdown(w.Context()))
+		if d := time.Since(begin).Round(time.Second); d != time.Minute {
+			t.Errorf("shutdown took %v, want the minute that the unit needs to stop", d)
+		}
+		w.want("shut down", "")
 	})
 }
 
@@ -390,7 +433,8 @@ type fakeRunner struct {
 	mu      sync.Mutex
 	states  map[string]unit.State
 	refused map[string]bool          // by verb and unit
-	delays  map[string]time.Duration // of unloads
+	delays  map[string]time.Duration // how long an unload takes to return
+	lingers map[string]time.Duration // how long after that a unit is gone
 	log     []string                 // what was done
 	changed map[chan struct{}]struct{}
 }
@@ -400,6 +444,7 @@ func newFakeRunner() *fakeRunner {
 		states:  make(map[string]unit.State),
 		refused: make(map[string]bool),
 		delays:  make(map[string]time.Duration),
+		lingers: make(map[string]time.Duration),
 		changed: make(map[chan struct{}]struct{}),
 	}
 }
@@ -414,6 +459,12 @@ func (r *fakeRunner) slow(name string, d time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.delays[name] = d
+}
+
+func (r *fakeRunner) linger(name string, d time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lingers[name] = d
 }
 
 // set makes a unit be in an active state of its own accord.
@@ -486,7 +537,21 @@ func (r *fakeRunner) Unload(ctx context.Context, names ...string) error {
 			return ctx.Err()
 		}
 	}
-	return r.each("unload", names, func(name string) { delete(r.states, name) })
+	return r.each("unload", names, func(name string) {
+		if r.lingers[name] == 0 {
+			delete(r.states, name)
+			return
+		}
+		s := r.states[name]
+		s.Active = "deactivating"
+		r.states[name] = s
+		time.AfterFunc(r.lingers[name], func() {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			delete(r.states, name)
+			r.wake()
+		})
+	})
 }
 
 func (r *fakeRunner) Start(_ context.Context, names ...string) error {

@@ -14,9 +14,12 @@ import (
 )
 
 const (
-	// patience is how long the other tasks of a round wait for its unloads.
-	// After that they go ahead, beside units that are slow to stop.
+	// patience is how long the other tasks of a round wait until its unloads are
+	// done. After that they go ahead, beside units that are slow to stop.
 	patience = 5 * time.Second
+	// lookout is how often to look whether units that are stopping are gone, in
+	// case that nobody says so.
+	lookout = time.Second
 	// A unit on which a task has failed is tried again after minRetry, then
 	// after twice that, and so on up to maxRetry.
 	minRetry = 250 * time.Millisecond
@@ -25,20 +28,24 @@ const (
 
 // worker makes the runner hold what is wanted. One goroutine calls it; it starts
 // one more for each batch of unloads, which ends by itself or with its context.
+//
+// A runner may take the order to unload and carry it out later. So a unit counts
+// as unloading until the runner's States lack it, and is left alone so long.
 type worker struct {
 	runner  unit.Runner
 	reports *reporter
 	log     *slog.Logger
 
 	held map[string]held
-	// unloading are units whose unload is under way; they are left alone.
-	unloading map[string]struct{}
-	unloaded  chan outcome // from the goroutines of running
+	// unloading are units that are to go; true once the runner has the order.
+	unloading map[string]bool
+	ordered   chan outcome  // from the goroutines of running
+	vanished  chan struct{} // holds a token after the runner has said that a unit is gone
 	running   sync.WaitGroup
 	retries   map[string]retry
 }
 
-// outcome is how a batch of unloads has ended.
+// outcome is what came of the order to unload some units.
 type outcome struct {
 	names []string
 	err   error
@@ -56,8 +63,9 @@ func newWorker(runner unit.Runner, reports *reporter, log *slog.Logger) *worker 
 		reports:   reports,
 		log:       log,
 		held:      make(map[string]held),
-		unloading: make(map[string]struct{}),
-		unloaded:  make(chan outcome),
+		unloading: make(map[string]bool),
+		ordered:   make(chan outcome),
+		vanished:  make(chan struct{}, 1),
 		retries:   make(map[string]retry),
 	}
 }
@@ -87,12 +95,15 @@ func (w *worker) round(ctx context.Context, want []registry.Unit) {
 		}
 	}
 	todo := make(map[verb][]task)
+	planned := make(map[string]bool)
 	for _, t := range plan(want, w.held) {
+		planned[t.unit] = true
 		_, busy := w.unloading[t.unit]
 		if !busy && !w.retries[t.unit].at.After(now) {
 			todo[t.verb] = append(todo[t.verb], t)
 		}
 	}
+	maps.DeleteFunc(w.retries, func(name string, _ retry) bool { return !planned[name] })
 	failed := w.unload(ctx, todo[unload])
 	for _, v := range []verb{load, stop, start} {
 		tasks := slices.DeleteFunc(todo[v], func(t task) bool {
@@ -145,8 +156,20 @@ func (w *worker) do(ctx context.Context, v verb, tasks []task, units map[string]
 	}
 }
 
-// unload runs tasks of that verb in the background and waits for it a while. It
-// returns the units on which that has failed.
+// observe takes in what the runner says of a unit. Any goroutine may call it.
+func (w *worker) observe(s unit.State) {
+	w.reports.observe(s)
+	if s.Load != "not-found" {
+		return
+	}
+	select {
+	case w.vanished <- struct{}{}:
+	default:
+	}
+}
+
+// unload orders units to be unloaded and waits a while until they are gone. It
+// returns those on which that has failed.
 func (w *worker) unload(ctx context.Context, tasks []task) map[string]bool {
 	failed := make(map[string]bool)
 	if len(tasks) == 0 {
@@ -155,23 +178,30 @@ func (w *worker) unload(ctx context.Context, tasks []task) map[string]bool {
 	var names []string
 	for _, t := range tasks {
 		names = append(names, t.unit)
-		w.unloading[t.unit] = struct{}{}
+		w.unloading[t.unit] = false
 		w.log.Info("agent unloads", "unit", t.unit, "reason", t.reason)
 	}
 	w.running.Go(func() {
 		err := w.runner.Unload(ctx, names...)
 		select {
-		case w.unloaded <- outcome{names, err}:
+		case w.ordered <- outcome{names, err}:
 		case <-ctx.Done():
 		}
 	})
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
-	for slices.ContainsFunc(names, func(name string) bool { _, busy := w.unloading[name]; return busy }) {
+	limit := time.NewTimer(patience)
+	defer limit.Stop()
+	look := time.NewTicker(lookout)
+	defer look.Stop()
+	going := func(name string) bool { _, ok := w.unloading[name]; return ok }
+	for slices.ContainsFunc(names, going) {
 		select {
-		case o := <-w.unloaded:
-			maps.Copy(failed, w.finish(o))
-		case <-timer.C:
+		case o := <-w.ordered:
+			maps.Copy(failed, w.took(ctx, o))
+		case <-w.vanished:
+			w.lookForGone(ctx)
+		case <-look.C:
+			w.lookForGone(ctx)
+		case <-limit.C:
 			return failed
 		case <-ctx.Done():
 			return failed
@@ -180,23 +210,47 @@ func (w *worker) unload(ctx context.Context, tasks []task) map[string]bool {
 	return failed
 }
 
-// finish takes in the end of a batch of unloads and returns the units on which
-// it failed.
-func (w *worker) finish(o outcome) map[string]bool {
+// took takes in whether the runner has taken the order to unload some units, and
+// returns those on which it failed.
+func (w *worker) took(ctx context.Context, o outcome) map[string]bool {
 	failed := make(map[string]bool)
 	faults := faultsOf(o.names, o.err)
 	for _, name := range o.names {
-		delete(w.unloading, name)
 		if fault := faults[name]; fault != nil {
+			delete(w.unloading, name)
 			failed[name] = true
 			w.failed(task{verb: unload, unit: name}, fault)
 			continue
 		}
+		w.unloading[name] = true
+	}
+	w.lookForGone(ctx)
+	return failed
+}
+
+// lookForGone finds out which units have gone.
+func (w *worker) lookForGone(ctx context.Context) {
+	if len(w.unloading) == 0 {
+		return
+	}
+	states, err := w.runner.States(ctx)
+	if err != nil {
+		w.log.Warn("runner's units cannot be listed, looking again", "err", err)
+		return
+	}
+	there := make(map[string]bool, len(states))
+	for _, s := range states {
+		there[s.Name] = true
+	}
+	for name, ordered := range w.unloading {
+		if !ordered || there[name] {
+			continue
+		}
+		delete(w.unloading, name)
 		delete(w.held, name)
 		delete(w.retries, name)
 		w.reports.gone(name)
 	}
-	return failed
 }
 
 // failed puts a unit off.
@@ -206,15 +260,22 @@ func (w *worker) failed(t task, err error) {
 	w.log.Warn("agent task failed", "task", t.verb.String(), "unit", t.unit, "err", err, "retry", delay)
 }
 
-// nextRetry is how long until a unit that was put off is due; false if none is.
-func (w *worker) nextRetry() (time.Duration, bool) {
+// next is how long until there is something to do again, be it to try a unit
+// that was put off or to look for those that should be gone; false for nothing.
+func (w *worker) next() (time.Duration, bool) {
 	var first time.Time
-	for _, r := range w.retries {
+	if len(w.unloading) > 0 {
+		first = time.Now().Add(lookout)
+	}
+	for name, r := range w.retries {
+		if _, busy := w.unloading[name]; busy {
+			continue
+		}
 		if first.IsZero() || r.at.Before(first) {
 			first = r.at
 		}
 	}
-	return time.Until(first), !first.IsZero()
+	return max(0, time.Until(first)), !first.IsZero()
 }
 
 // faultsOf sorts the error of a runner's operation by unit. An error that names

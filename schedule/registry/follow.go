@@ -24,7 +24,8 @@ type follower struct {
 	r     *Registry
 	v     *View
 	dir   string
-	from  uint64 // index of the first change that is not in the view
+	own   *ownWrites // of the directory
+	from  uint64     // index of the first change that is not in the view
 	pause time.Duration
 }
 
@@ -45,7 +46,7 @@ func (f *follower) load(ctx context.Context) error {
 		return err
 	}
 	unpin := f.v.pin(files)
-	f.v.reload(f.dir, index, ev.Node)
+	f.v.reload(f.own, index, ev.Node)
 	unpin()
 	f.from = index + 1
 	return nil
@@ -112,7 +113,7 @@ func (f *follower) apply(ctx context.Context, ev kv.Event) error {
 		}
 	}
 	unpin := f.v.pin(files)
-	f.v.applyWatched(f.dir, ev)
+	f.v.applyWatched(f.own, ev)
 	unpin()
 	// A unit may have come into scope by other means than a new file.
 	return f.fetch(ctx, f.v, f.v.missing()...)

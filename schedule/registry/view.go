@@ -53,10 +53,9 @@ type View struct {
 	mu sync.Mutex
 	// m is protected by mu.
 	m *mirror
-	// own are writes of our own Registry that no watch has delivered yet, in
-	// the order of their indexes; protected by mu. What a watch delivers is
-	// not applied to a key that one of them has changed since.
-	own []kv.Event
+	// own has one entry for each directory followed; the slice is immutable,
+	// what it points to is protected by mu.
+	own []*ownWrites
 }
 
 // Follow reads what scope takes in and returns a View of it, in which
@@ -65,13 +64,16 @@ type View struct {
 func (r *Registry) Follow(ctx context.Context, scope Scope) (*View, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	v := &View{r: r, cancel: cancel, changed: make(chan struct{}, 1), m: newMirror(scope)}
+	for _, dir := range r.keys.followed(scope) {
+		v.own = append(v.own, newOwnWrites(dir))
+	}
 	r.mu.Lock()
 	r.views[v] = struct{}{}
 	r.mu.Unlock()
 
 	var followers []*follower
-	for _, dir := range r.keys.followed(scope) {
-		f := &follower{r: r, v: v, dir: dir}
+	for _, own := range v.own {
+		f := &follower{r: r, v: v, dir: own.dir, own: own}
 		if err := f.load(ctx); err != nil {
 			v.Close()
 			return nil, err
@@ -232,73 +234,43 @@ func (v *View) missing() []unit.Hash {
 	return v.m.missing()
 }
 
-// applyOwn takes in a write of our own Registry.
+// applyOwn takes in a write of our own Registry, if it lies in a directory that
+// is followed.
 func (v *View) applyOwn(ev kv.Event) {
-	if !v.follows(ev.Node.Key) {
-		return
-	}
 	ev.Index = ev.Node.ModifiedIndex
-	v.change(func(m *mirror) {
-		// Writes made at the same time may be shown in either order.
-		i := len(v.own)
-		for i > 0 && v.own[i-1].Index > ev.Index {
-			i--
+	for _, own := range v.own {
+		if !kv.Below(ev.Node.Key, own.dir) {
+			continue
 		}
-		v.own = slices.Insert(v.own, i, ev)
-		for _, later := range v.own[i:] {
-			m.apply(v.r.keys, later)
-		}
-	})
-}
-
-// follows reports whether a watch of the view will deliver changes of key.
-func (v *View) follows(key string) bool {
-	for _, dir := range v.r.keys.followed(v.m.scope) {
-		if kv.Below(key, dir) {
-			return true
-		}
+		v.change(func(m *mirror) {
+			for _, ev := range own.add(ev) {
+				m.apply(v.r.keys, ev)
+			}
+		})
 	}
-	return false
 }
 
-// applyWatched takes in a change that the watch of dir delivered.
-func (v *View) applyWatched(dir string, ev kv.Event) {
+// applyWatched takes in a change that a watch delivered.
+func (v *View) applyWatched(own *ownWrites, ev kv.Event) {
 	v.change(func(m *mirror) {
-		known := false
-		for _, own := range v.own {
-			// A later write of our own to the key, or to a directory around it,
-			// has made this change history.
-			known = known || own.Index >= ev.Index && kv.Below(ev.Node.Key, own.Node.Key)
-		}
-		if !known {
+		if !own.cover(ev) {
 			m.apply(v.r.keys, ev)
-			// Our own later writes below it stand on top.
-			for _, own := range v.own {
-				if own.Index > ev.Index && kv.Below(own.Node.Key, ev.Node.Key) {
-					m.apply(v.r.keys, own)
-				}
+			for _, later := range own.after(ev) {
+				m.apply(v.r.keys, later)
 			}
 		}
-		v.forget(dir, ev.Index)
+		own.forget(ev.Index)
 	})
 }
 
-// forget drops our own writes below dir that its watch has caught up with.
-func (v *View) forget(dir string, index uint64) {
-	v.own = slices.DeleteFunc(v.own, func(own kv.Event) bool {
-		return own.Index <= index && kv.Below(own.Node.Key, dir)
-	})
-}
-
-// reload replaces what is known below dir by a reading of it made at index.
-func (v *View) reload(dir string, index uint64, found kv.Node) {
+// reload replaces what is known below a directory by a reading of it made at
+// index.
+func (v *View) reload(own *ownWrites, index uint64, found kv.Node) {
 	v.change(func(m *mirror) {
-		m.replace(v.r.keys, dir, found)
-		v.forget(dir, index)
-		for _, own := range v.own {
-			if kv.Below(own.Node.Key, dir) {
-				m.apply(v.r.keys, own)
-			}
+		m.replace(v.r.keys, own.dir, found)
+		own.forget(index)
+		for _, later := range own.events {
+			m.apply(v.r.keys, later)
 		}
 	})
 }
