@@ -19,7 +19,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer store.Close()
+	defer func() { _ = store.Close() }()
 	srv := httptest.NewServer(httpapi.New(httpapi.Config{Store: store}))
 	defer srv.Close()
 

@@ -77,7 +77,7 @@ func TestTTLsRoundUpToWholeSeconds(t *testing.T) {
 		var got string
 		net.serve(t, "a", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			got = r.FormValue("ttl")
-			w.Write([]byte(`{"action":"set","node":{"key":"/a"}}`))
+			fmt.Fprint(w, `{"action":"set","node":{"key":"/a"}}`)
 		}))
 		if _, err := net.client(t, client.Config{}, "a").Set(t.Context(), "/a", "", kv.SetOptions{TTL: c.ttl}); err != nil {
 			t.Fatal(err)
@@ -113,7 +113,7 @@ func TestQuorumAppliesToEveryGet(t *testing.T) {
 	var got string
 	net.serve(t, "a", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		got = r.URL.RawQuery
-		w.Write([]byte(`{"action":"get","node":{"key":"/a"}}`))
+		fmt.Fprint(w, `{"action":"get","node":{"key":"/a"}}`)
 	}))
 	if _, err := net.client(t, client.Config{Quorum: true}, "a").Get(t.Context(), "/a", kv.GetOptions{}); err != nil {
 		t.Fatal(err)

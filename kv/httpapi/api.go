@@ -99,7 +99,7 @@ func (a *API) Serve(ctx context.Context, l net.Listener) error {
 		IdleTimeout:       a.cfg.IdleTimeout,
 		ErrorLog:          slog.NewLogLogger(a.cfg.Logger.Handler(), slog.LevelDebug),
 	}
-	defer srv.Close()
+	defer func() { _ = srv.Close() }()
 	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(ended)

@@ -81,7 +81,7 @@ func TestAWatchFromLostHistoryIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer store.Close()
+	defer func() { _ = store.Close() }()
 	for range 5000 { // more than is dropped at a time
 		mustSet(t, store, "/a")
 	}
