@@ -52,14 +52,21 @@ type cluster struct {
 	dir     string
 	initial []raftstore.InitialMember
 	nodes   map[string]*raftstore.Node
-	states  map[string]*journal
+	states  map[string]recorder
 	lead    func(name string) func(context.Context, uint64)
+	tune    func(*raftstore.Config)
+}
+
+// recorder is a state machine that tells which commands it has applied.
+type recorder interface {
+	raftstore.StateMachine
+	commands() []string
 }
 
 func newCluster(t testing.TB, names ...string) *cluster {
 	c := &cluster{
 		t: t, net: raftsim.NewNetwork(), dir: t.TempDir(),
-		nodes: make(map[string]*raftstore.Node), states: make(map[string]*journal),
+		nodes: make(map[string]*raftstore.Node), states: make(map[string]recorder),
 	}
 	for _, name := range names {
 		c.initial = append(c.initial, raftstore.InitialMember{Name: name, URLs: []string{"http://" + name}})
@@ -75,7 +82,7 @@ func (c *cluster) startAll() *cluster {
 	return c
 }
 
-func (c *cluster) start(name string, sm *journal) *raftstore.Node {
+func (c *cluster) start(name string, sm recorder) *raftstore.Node {
 	c.t.Helper()
 	dir := filepath.Join(c.dir, name)
 	log, err := pebblelog.Open(filepath.Join(dir, "log"), pebblelog.Options{})
@@ -89,6 +96,9 @@ func (c *cluster) start(name string, sm *journal) *raftstore.Node {
 	}
 	if c.lead != nil {
 		cfg.Lead = c.lead(name)
+	}
+	if c.tune != nil {
+		c.tune(&cfg)
 	}
 	n, err := raftstore.Open(context.Background(), cfg)
 	if err != nil {

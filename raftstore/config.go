@@ -21,6 +21,12 @@ type Config struct {
 	// members of the cluster must be given the same list and Token. Ignored when
 	// Dir already belongs to a member.
 	Initial []InitialMember
+	// Join, if not nil and Dir holds no member, makes this a new member of an
+	// existing cluster, to which AddLearner has added it under one of URLs.
+	// Initial is then ignored.
+	Join *Cluster
+	// URLs are where peers reach this member. Needed to join only.
+	URLs []string
 	// Token sets clusters with the same members apart. Default "etcd-cluster".
 	Token string
 
@@ -53,6 +59,18 @@ type Config struct {
 	MaxUncommittedBytes int64
 	// TailCacheBytes bounds the recent log entries kept in memory. Default 32 MiB.
 	TailCacheBytes int64
+
+	// LogRetainBytes is how much of the log stays for members that lag. Default
+	// 64 MiB.
+	LogRetainBytes int64
+	// LogCapBytes is how much of the log a leader keeps for a reachable member
+	// that lags further; beyond it that member gets a snapshot. Default 1 GiB.
+	LogCapBytes int64
+	// FlushBytes is how much of the log may wait to become durable in the state
+	// before the state is flushed. Default 128 MiB.
+	FlushBytes int64
+	// FlushInterval is how long it may. Default 10 min.
+	FlushInterval time.Duration
 
 	// Now is the wall clock that stamps commands. Default time.Now.
 	Now func() time.Time
@@ -97,6 +115,10 @@ func (c *Config) fill() error {
 	orDefault(&c.MaxQueueBytes, 32<<20)
 	orDefault(&c.MaxUncommittedBytes, 64<<20)
 	orDefault(&c.TailCacheBytes, 32<<20)
+	orDefault(&c.LogRetainBytes, 64<<20)
+	orDefault(&c.LogCapBytes, 1<<30)
+	orDefault(&c.FlushBytes, 128<<20)
+	orDefault(&c.FlushInterval, 10*time.Minute)
 	if c.ElectionTicks <= c.HeartbeatTicks {
 		return fmt.Errorf("raftstore: Config.ElectionTicks is %d, must exceed HeartbeatTicks, which is %d", c.ElectionTicks, c.HeartbeatTicks)
 	}

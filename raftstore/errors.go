@@ -22,6 +22,22 @@ var (
 	// ErrStopped: the node was stopped or has failed (see Node.Err). For a
 	// command that was under way ErrOutcomeUnknown matches too.
 	ErrStopped = errors.New("raftstore: node stopped")
+	// ErrMemberExists: a member with that id or URL exists, or existed, or is
+	// what it should become. Nothing was changed.
+	ErrMemberExists = errors.New("raftstore: member exists")
+	// ErrNotCaughtUp: the learner lags too far behind to vote. Nothing was
+	// changed; a retry is safe, later.
+	ErrNotCaughtUp = errors.New("raftstore: learner has not caught up")
+	// ErrWouldLoseQuorum: too few reachable voters would remain. Nothing was
+	// changed.
+	ErrWouldLoseQuorum = errors.New("raftstore: change would lose the quorum")
+	// ErrRemoved: this member was removed from the cluster. Its directory must
+	// go; its id never comes back.
+	ErrRemoved = errors.New("raftstore: member was removed from the cluster")
+	// ErrOtherStorage: the member was seen with another disk. A member that lost
+	// its disk must be removed and added again, since it may have voted for what
+	// it no longer knows.
+	ErrOtherStorage = errors.New("raftstore: member comes with another disk than before")
 	// ErrUnknownMember: no member has the given id.
 	ErrUnknownMember = errors.New("raftstore: unknown member")
 	// ErrMismatch: the data directory or a peer belongs to another cluster or

@@ -63,18 +63,18 @@ func (f *forwarder) retire() bool {
 // forward sends one batch and answers its calls.
 func (n *Node) forward(calls []*call) {
 	leader, _ := n.leader.get()
-	if leader == 0 || leader == n.self.ID {
+	if leader == 0 || leader == n.id {
 		answer(calls, Outcome{Err: ErrDropped}) // they look for the leader anew
 		return
 	}
-	cmds := make([][]byte, len(calls))
+	requests := make([][]byte, len(calls))
 	for i, c := range calls {
-		cmds[i] = c.cmd
+		requests[i] = append([]byte{byte(c.kind)}, c.cmd...)
 	}
 	// A leader that was cut off may keep the batch for ever.
 	ctx, cancel := n.leader.during(n.ctx, leader)
 	defer cancel()
-	outs, err := n.cfg.Transport.Forward(ctx, leader, cmds)
+	outs, err := n.cfg.Transport.Forward(ctx, leader, requests)
 	if err == nil && len(outs) != len(calls) {
 		err = ErrOutcomeUnknown
 	}

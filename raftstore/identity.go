@@ -1,28 +1,44 @@
 package raftstore
 
 import (
+	"crypto/rand"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // identity says whom a data directory belongs to. It is written and synced
 // before anything else and never changes: a directory without it holds nothing
 // that was promised to anybody.
 type identity struct {
-	Format    int        `json:"format"`
-	ClusterID uint64     `json:"clusterID"`
-	MemberID  uint64     `json:"memberID"`
-	Initial   membership `json:"initial"` // the cluster at position (1, 1)
+	Format    int    `json:"format"`
+	ClusterID uint64 `json:"clusterID"`
+	// Self is this member as it began. Self.Storage, random, belongs to this
+	// directory alone.
+	Self Member `json:"self"`
+	// Initial is the cluster at position (1, 1), where every log begins.
+	Initial membership `json:"initial"`
+	// Seeds are members that a joining member knows besides.
+	Seeds []Member `json:"seeds,omitempty"`
 }
 
 const (
 	identityFormat = 1
 	identityFile   = "identity.json"
 )
+
+// Cluster is what a new member has to know about the cluster that it joins. Any
+// member tells it; see Node.Cluster.
+type Cluster struct {
+	ID uint64
+	// Initial are the members the cluster began with, Members those it has now.
+	Initial, Members []Member
+}
 
 // loadIdentity reads the identity of dir, or draws up one from cfg and stores
 // it.
@@ -46,15 +62,19 @@ func loadIdentity(cfg *Config) (identity, error) {
 }
 
 func createIdentity(cfg *Config, path string) (identity, error) {
-	clusterID, initial, err := bootstrapMembership(cfg.Initial, cfg.Token)
+	id := identity{Format: identityFormat}
+	var err error
+	if cfg.Join != nil {
+		err = id.join(cfg)
+	} else {
+		err = id.bootstrap(cfg)
+	}
 	if err != nil {
 		return identity{}, err
 	}
-	self, ok := initial.named(cfg.Name)
-	if !ok {
-		return identity{}, fmt.Errorf("raftstore: no member %q in Config.Initial, and %s holds no member", cfg.Name, cfg.Dir)
+	if id.Self.Storage, err = randomID(); err != nil {
+		return identity{}, err
 	}
-	id := identity{Format: identityFormat, ClusterID: clusterID, MemberID: self.ID, Initial: initial}
 	b, err := json.MarshalIndent(id, "", "  ")
 	if err != nil {
 		return identity{}, err
@@ -63,6 +83,52 @@ func createIdentity(cfg *Config, path string) (identity, error) {
 		return identity{}, fmt.Errorf("raftstore: write identity: %w", err)
 	}
 	return id, nil
+}
+
+// bootstrap makes the identity of a member of a new cluster.
+func (id *identity) bootstrap(cfg *Config) (err error) {
+	if id.ClusterID, id.Initial, err = bootstrapMembership(cfg.Initial, cfg.Token); err != nil {
+		return err
+	}
+	self, ok := id.Initial.named(cfg.Name)
+	if !ok {
+		return fmt.Errorf("raftstore: no member %q in Config.Initial, and %s holds no member", cfg.Name, cfg.Dir)
+	}
+	id.Self = self
+	return nil
+}
+
+// join makes the identity of the member that was added to cfg.Join under one of
+// cfg.URLs.
+func (id *identity) join(cfg *Config) error {
+	id.ClusterID = cfg.Join.ID
+	id.Initial = membership{Members: cfg.Join.Initial}
+	id.Seeds = cfg.Join.Members
+	for _, m := range cfg.Join.Members {
+		for _, u := range cfg.URLs {
+			if slices.Contains(m.PeerURLs, u) {
+				id.Self = m
+				if m.Storage != 0 {
+					return fmt.Errorf("%w: member %x", ErrOtherStorage, m.ID)
+				}
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("%w: cluster %x has no member with a URL of %q: add it first", ErrUnknownMember, cfg.Join.ID, cfg.URLs)
+}
+
+// randomID returns a random number that is not 0.
+func randomID() (uint64, error) {
+	var b [8]byte
+	for {
+		if _, err := rand.Read(b[:]); err != nil {
+			return 0, fmt.Errorf("raftstore: %w", err)
+		}
+		if id := binary.BigEndian.Uint64(b[:]); id != 0 {
+			return id, nil
+		}
+	}
 }
 
 // writeFileSync makes a file that is either whole or absent after a crash.

@@ -42,6 +42,9 @@ type HardState struct {
 type LogGroup struct {
 	// Base, if not nil, empties the log and bases it here before all else.
 	Base *LogPosition
+	// Trim, if not nil, names a stored entry that becomes the base: it and all
+	// before it go, those after it stay.
+	Trim *LogPosition
 	// Entries follow each other without gaps. Entries already stored at or
 	// after the first one's index are replaced.
 	Entries []LogEntry

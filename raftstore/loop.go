@@ -2,7 +2,6 @@ package raftstore
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -70,43 +69,52 @@ func (b *inbox) take() (messages []*raftpb.Message, requests []func()) {
 	return messages, requests
 }
 
-// workQueue carries storage messages from the loop to one of its two workers,
-// in order and without loss.
+// work is a storage message for one of the two workers, or the order to install
+// the snapshot of one.
+type work struct {
+	message *raftpb.Message
+	install *installation
+}
+
+// workQueue carries work to one worker, in order and without loss.
 type workQueue struct {
 	wake chan struct{}
 	mu   sync.Mutex
-	work []*raftpb.Message
+	work []work
 }
 
-func (q *workQueue) push(m *raftpb.Message) {
+func (q *workQueue) push(w work) {
 	q.mu.Lock()
-	q.work = append(q.work, m)
+	q.work = append(q.work, w)
 	q.mu.Unlock()
+	q.signal()
+}
+
+func (q *workQueue) signal() {
 	select {
 	case q.wake <- struct{}{}:
 	default:
 	}
 }
 
-// next waits for work and returns all there is; nil when ctx ends.
-func (q *workQueue) next(ctx context.Context) []*raftpb.Message {
-	for {
-		q.mu.Lock()
-		work := q.work
-		q.work = nil
-		q.mu.Unlock()
-		if ctx.Err() != nil {
-			return nil
-		}
-		if len(work) > 0 {
-			return work
-		}
+// next waits for work or a signal and returns all the work there is; false when
+// ctx ends.
+func (q *workQueue) next(ctx context.Context) ([]work, bool) {
+	q.mu.Lock()
+	batch := q.work
+	q.work = nil
+	q.mu.Unlock()
+	if len(batch) == 0 {
 		select {
 		case <-q.wake:
+			q.mu.Lock()
+			batch = q.work
+			q.work = nil
+			q.mu.Unlock()
 		case <-ctx.Done():
-			return nil
 		}
 	}
+	return batch, ctx.Err() == nil
 }
 
 // loopState is what the loop alone knows.
@@ -123,7 +131,7 @@ func (n *Node) runLoop() {
 	ticker := time.NewTicker(n.cfg.TickInterval)
 	defer ticker.Stop()
 	var st loopState
-	if len(n.members.Members) == 1 {
+	if ms := n.membership(); ms.voters() == 1 && isVoter(ms, n.id) {
 		// Nobody else can win: do not wait for the election timeout.
 		if err := n.raft.Campaign(); err != nil {
 			n.fail(fmt.Errorf("raftstore: campaign: %w", err))
@@ -133,8 +141,12 @@ func (n *Node) runLoop() {
 	for {
 		n.step()
 		n.handleReady(&st)
-		if n.frameProposals(&st) || n.sendReads(&st) {
+		if n.frameProposals(&st) || n.proposeChange(&st) || n.sendReads(&st) {
 			n.handleReady(&st)
+		}
+		if n.takingSnapshot {
+			n.takingSnapshot = false
+			n.snapshotDone() // raft did not want it
 		}
 		n.publish()
 		select {
@@ -143,6 +155,7 @@ func (n *Node) runLoop() {
 		case <-ticker.C:
 			st.ticks++
 			n.raft.Tick()
+			n.attachMembers(&st)
 		case <-n.inbox.wake:
 		}
 	}
@@ -182,7 +195,7 @@ func (n *Node) frameProposals(st *loopState) bool {
 		return false
 	}
 	st.frameSeq++
-	f := frame{origin: n.self.ID, incarnation: n.incarnation, seq: st.frameSeq, stamp: n.cfg.Now().UnixNano()}
+	f := frame{origin: n.id, incarnation: n.incarnation, seq: st.frameSeq, stamp: n.cfg.Now().UnixNano()}
 	for _, c := range calls {
 		f.cmds = append(f.cmds, c.cmd)
 	}
@@ -190,7 +203,7 @@ func (n *Node) frameProposals(st *loopState) bool {
 	n.open.add(openFrame{seq: f.seq, term: st.term, size: int64(len(data)), calls: calls})
 	err := n.raft.Step(&raftpb.Message{
 		Type:    raftpb.MsgProp.Enum(),
-		From:    new(n.self.ID),
+		From:    new(n.id),
 		Entries: []*raftpb.Entry{{Data: data}},
 	})
 	if err != nil {
@@ -210,7 +223,7 @@ func (n *Node) sendReads(st *loopState) bool {
 	if st.leader == 0 || (!n.reads.start() && !retry) {
 		return false
 	}
-	n.raft.ReadIndex(n.reads.newKey(n.self.ID, n.incarnation, st.ticks))
+	n.raft.ReadIndex(n.reads.newKey(n.id, n.incarnation, st.ticks))
 	return true
 }
 
@@ -234,12 +247,19 @@ func (n *Node) dispatch(m *raftpb.Message) {
 		if len(m.GetEntries()) > 0 {
 			n.inFlight.Add(1)
 		}
-		n.appends.push(m)
+		if m.GetSnapshot() != nil {
+			n.takingSnapshot = false // the append goroutine ends it
+		}
+		n.appends.push(work{message: m})
 	case raft.LocalApplyThread:
-		n.applies.push(m)
-	case n.self.ID:
+		n.applies.push(work{message: m})
+	case n.id:
 		n.inbox.respond([]*raftpb.Message{m})
 	default:
+		if m.GetType() == raftpb.MsgSnap {
+			n.sendSnapshot(m)
+			return
+		}
 		n.send(m)
 	}
 }
@@ -265,11 +285,11 @@ func (n *Node) noteState(st *loopState) {
 		n.lead.end()
 	}
 	if leader != st.leader && leader != 0 {
-		n.log.Info("raftstore: leader changed", "member", fmt.Sprintf("%x", n.self.ID),
+		n.log.Info("raftstore: leader changed", "member", fmt.Sprintf("%x", n.id),
 			"leader", fmt.Sprintf("%x", leader), "term", term)
 	}
 	if leader == 0 && st.leader != 0 {
-		n.log.Warn("raftstore: leader lost", "member", fmt.Sprintf("%x", n.self.ID),
+		n.log.Warn("raftstore: leader lost", "member", fmt.Sprintf("%x", n.id),
 			"leader", fmt.Sprintf("%x", st.leader), "term", term)
 	}
 	if leader != st.leader {
@@ -292,12 +312,12 @@ func (n *Node) transfer(to uint64) {
 	if to == 0 {
 		var best uint64
 		for id, pr := range st.Progress {
-			if id != n.self.ID && pr.RecentActive && (to == 0 || pr.Match > best || pr.Match == best && id < to) {
+			if id != n.id && pr.RecentActive && (to == 0 || pr.Match > best || pr.Match == best && id < to) {
 				to, best = id, pr.Match
 			}
 		}
 	}
-	if to != 0 && to != n.self.ID {
+	if to != 0 && to != n.id {
 		n.raft.TransferLeader(to)
 	}
 }
@@ -314,6 +334,7 @@ func (n *Node) recoverBroken(where string) {
 // stop.
 type leadRun struct {
 	term   uint64 // term that was won and whose first entry is not yet applied
+	began  uint64 // term in which this member leads with all of before applied
 	cancel context.CancelFunc
 	ended  chan struct{} // of the latest run
 }
@@ -323,10 +344,13 @@ func (r *leadRun) await(term uint64) { r.term = term }
 
 // begin starts f for a term whose first entry is applied.
 func (r *leadRun) begin(ctx context.Context, term uint64, f func(context.Context, uint64)) {
-	if f == nil || r.term != term {
+	if r.term != term {
 		return
 	}
-	r.term = 0
+	r.term, r.began = 0, term
+	if f == nil {
+		return
+	}
 	ctx, r.cancel = context.WithCancel(ctx)
 	before, ended := r.ended, make(chan struct{})
 	r.ended = ended
@@ -343,7 +367,7 @@ func (r *leadRun) begin(ctx context.Context, term uint64, f func(context.Context
 
 // end tells the running f that leadership is over.
 func (r *leadRun) end() {
-	r.term = 0
+	r.term, r.began = 0, 0
 	if r.cancel != nil {
 		r.cancel()
 		r.cancel = nil
@@ -366,7 +390,7 @@ func (h handler) Receive(from uint64, data []byte) error {
 	if err := proto.Unmarshal(data, m); err != nil {
 		return fmt.Errorf("decode message from %x: %w", from, err)
 	}
-	if m.GetFrom() != from || m.GetTo() != h.n.self.ID || raft.IsLocalMsg(m.GetType()) || m.GetType() == raftpb.MsgProp {
+	if m.GetFrom() != from || m.GetTo() != h.n.id || m.GetType() == raftpb.MsgSnap || raft.IsLocalMsg(m.GetType()) || m.GetType() == raftpb.MsgProp {
 		return fmt.Errorf("%w: %s from %x to %x came from %x", ErrMismatch, m.GetType(), m.GetFrom(), m.GetTo(), from)
 	}
 	if h.n.ctx.Err() != nil {
@@ -380,41 +404,72 @@ func (h handler) Unreachable(id uint64) {
 	h.n.inbox.request(func() { h.n.raft.ReportUnreachable(id) })
 }
 
-func (h handler) ServeForward(ctx context.Context, cmds [][]byte) []Outcome {
-	return h.n.serveForward(ctx, cmds)
+func (h handler) ServeForward(ctx context.Context, requests [][]byte) []Outcome {
+	return h.n.serveForward(ctx, requests)
 }
 
 var errNotLeader = fmt.Errorf("%w: not the leader", ErrDropped)
 
-func (n *Node) serveForward(ctx context.Context, cmds [][]byte) []Outcome {
-	outs := make([]Outcome, len(cmds))
-	calls := make([]*call, len(cmds))
-	for i, cmd := range cmds {
-		calls[i] = newCall(cmd)
-	}
-	err := errNotLeader
-	if leader, _ := n.leader.get(); leader == n.self.ID {
-		err = n.proposals.push(calls...)
-	}
-	if err != nil {
-		for i := range outs {
-			outs[i].Err = err
+func (n *Node) serveForward(ctx context.Context, requests [][]byte) []Outcome {
+	outs := make([]Outcome, len(requests))
+	calls := make([]*call, len(requests))
+	byKind := make(map[callKind][]*call)
+	for i, r := range requests {
+		if len(r) == 0 {
+			outs[i].Err = ErrDropped
+			continue
 		}
-		return outs
+		calls[i] = newCall(callKind(r[0]), r[1:])
+		byKind[calls[i].kind] = append(byKind[calls[i].kind], calls[i])
+	}
+	leader, _ := n.leader.get()
+	for kind, calls := range byKind {
+		err := errNotLeader
+		if q := n.queueFor(kind); q != nil && leader == n.id {
+			err = q.push(calls...)
+		}
+		if err != nil {
+			answer(calls, Outcome{Err: err})
+		}
 	}
 	n.inbox.signal()
 	for i, c := range calls {
-		select {
-		case outs[i] = <-c.done:
-		case <-ctx.Done():
-			outs[i].Err = errors.Join(ErrOutcomeUnknown, ctx.Err())
-			if n.proposals.leave(c) {
-				outs[i].Err = errors.Join(ErrDropped, ctx.Err())
-			}
-		case <-n.ctx.Done():
-			// The transport waits for us before the rest can be torn down.
-			outs[i].Err = errors.Join(ErrStopped, ErrOutcomeUnknown)
+		if c != nil {
+			outs[i] = n.await(ctx, n.queueFor(c.kind), c)
 		}
 	}
 	return outs
+}
+
+// queueFor returns where a leader's calls of that kind wait; nil if there is no
+// such kind.
+func (n *Node) queueFor(kind callKind) *callQueue {
+	switch kind {
+	case callCommand:
+		return &n.proposals
+	case callChange:
+		return &n.changes
+	default:
+		return nil
+	}
+}
+
+// onLoop runs f on the loop and waits for it.
+func (n *Node) onLoop(f func()) error {
+	done := make(chan struct{})
+	n.inbox.request(func() {
+		defer close(done)
+		f()
+	})
+	select {
+	case <-done:
+		return nil
+	case <-n.ctx.Done():
+		return ErrStopped
+	}
+}
+
+func isVoter(ms membership, id uint64) bool {
+	m, ok := ms.member(id)
+	return ok && !m.Learner
 }

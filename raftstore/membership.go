@@ -17,12 +17,21 @@ type Member struct {
 	Name string
 	// PeerURLs are where its peers reach it.
 	PeerURLs []string
+	// Learner marks a member that receives everything and has no vote.
+	Learner bool `json:",omitempty"`
+	// Storage identifies the disk the member was first seen with; 0 until then.
+	// The member's id on another disk is not the member.
+	Storage uint64 `json:",omitempty"`
 }
 
 // membership is who belongs to the cluster at some position of the log. It
-// travels through the state machine as Position.Membership, as JSON.
+// travels through the state machine as Position.Membership, as JSON. Values are
+// immutable.
 type membership struct {
 	Members []Member // ordered by ID
+	// Removed are the ids of former members, ordered. They are never given to
+	// anybody again.
+	Removed []uint64 `json:",omitempty"`
 }
 
 // bootstrapMembership derives the members' ids and the cluster's id from the
@@ -64,18 +73,42 @@ func (ms membership) named(name string) (Member, bool) {
 	return ms.Members[i], true
 }
 
+func (ms membership) find(id uint64) (int, bool) {
+	return slices.BinarySearchFunc(ms.Members, id, func(m Member, id uint64) int { return cmp.Compare(m.ID, id) })
+}
+
 func (ms membership) member(id uint64) (Member, bool) {
-	i, ok := slices.BinarySearchFunc(ms.Members, id, func(m Member, id uint64) int { return cmp.Compare(m.ID, id) })
+	i, ok := ms.find(id)
 	if !ok {
 		return Member{}, false
 	}
 	return ms.Members[i], true
 }
 
+func (ms membership) removed(id uint64) bool {
+	_, ok := slices.BinarySearch(ms.Removed, id)
+	return ok
+}
+
+// voters counts the members that vote.
+func (ms membership) voters() int {
+	n := 0
+	for _, m := range ms.Members {
+		if !m.Learner {
+			n++
+		}
+	}
+	return n
+}
+
 func (ms membership) confState() *raftpb.ConfState {
 	cs := &raftpb.ConfState{}
 	for _, m := range ms.Members {
-		cs.Voters = append(cs.Voters, m.ID)
+		if m.Learner {
+			cs.Learners = append(cs.Learners, m.ID)
+		} else {
+			cs.Voters = append(cs.Voters, m.ID)
+		}
 	}
 	return cs
 }
@@ -94,4 +127,99 @@ func decodeMembership(b []byte) (membership, error) {
 		return membership{}, fmt.Errorf("%w: membership in the state machine's position: %v", ErrCorrupt, err)
 	}
 	return ms, nil
+}
+
+// changeOp is what a change of membership does.
+type changeOp string
+
+const (
+	opAdd     changeOp = "add"     // a learner
+	opPromote changeOp = "promote" // a learner to a voter
+	opRemove  changeOp = "remove"
+	opUpdate  changeOp = "update" // a member's URLs
+	opAttach  changeOp = "attach" // record a member's storage
+)
+
+// change is a change of membership, as it stands in the log.
+type change struct {
+	Op     changeOp
+	Member Member // ID always; the rest as the operation needs it
+}
+
+// apply returns the membership after c, or why c is refused. It decides on the
+// membership alone, so that all members decide alike.
+func (ms membership) apply(c change) (membership, error) {
+	i, exists := ms.find(c.Member.ID)
+	if c.Op != opAdd && !exists {
+		return ms, fmt.Errorf("%w: %x", ErrUnknownMember, c.Member.ID)
+	}
+	if c.Op == opAdd || c.Op == opUpdate {
+		if err := ms.checkURLs(c.Member); err != nil {
+			return ms, err
+		}
+	}
+	next := membership{Members: slices.Clone(ms.Members), Removed: slices.Clone(ms.Removed)}
+	switch c.Op {
+	case opAdd:
+		if exists || ms.removed(c.Member.ID) {
+			return ms, fmt.Errorf("%w: id %x", ErrMemberExists, c.Member.ID)
+		}
+		m := c.Member
+		m.Learner = true
+		next.Members = slices.Insert(next.Members, i, m)
+	case opPromote:
+		if !next.Members[i].Learner {
+			return ms, fmt.Errorf("%w: %x is a voter", ErrMemberExists, c.Member.ID)
+		}
+		next.Members[i].Learner = false
+	case opRemove:
+		if !next.Members[i].Learner && ms.voters() == 1 {
+			return ms, fmt.Errorf("%w: %x is the last voter", ErrWouldLoseQuorum, c.Member.ID)
+		}
+		next.Members = slices.Delete(next.Members, i, i+1)
+		at, _ := slices.BinarySearch(next.Removed, c.Member.ID)
+		next.Removed = slices.Insert(next.Removed, at, c.Member.ID)
+	case opUpdate:
+		next.Members[i].PeerURLs = slices.Sorted(slices.Values(c.Member.PeerURLs))
+	case opAttach:
+		if old := next.Members[i].Storage; old != 0 && old != c.Member.Storage {
+			return ms, fmt.Errorf("%w: member %x", ErrOtherStorage, c.Member.ID)
+		}
+		next.Members[i].Storage = c.Member.Storage
+	default:
+		return ms, fmt.Errorf("unknown change %q", c.Op)
+	}
+	return next, nil
+}
+
+func (ms membership) checkURLs(m Member) error {
+	if len(m.PeerURLs) == 0 {
+		return fmt.Errorf("member %q has no URL", m.Name)
+	}
+	for _, other := range ms.Members {
+		for _, u := range m.PeerURLs {
+			if other.ID != m.ID && slices.Contains(other.PeerURLs, u) {
+				return fmt.Errorf("%w: %s belongs to member %x", ErrMemberExists, u, other.ID)
+			}
+		}
+	}
+	return nil
+}
+
+// confChange is the change as raft sees it. URLs and storage are none of its
+// business, but have to travel in an entry of the same kind.
+func (c change) confChange(context []byte) *raftpb.ConfChangeV2 {
+	kind := raftpb.ConfChangeUpdateNode
+	switch c.Op {
+	case opAdd:
+		kind = raftpb.ConfChangeAddLearnerNode
+	case opPromote:
+		kind = raftpb.ConfChangeAddNode
+	case opRemove:
+		kind = raftpb.ConfChangeRemoveNode
+	}
+	return &raftpb.ConfChangeV2{
+		Changes: []*raftpb.ConfChangeSingle{{Type: kind.Enum(), NodeId: new(c.Member.ID)}},
+		Context: context,
+	}
 }

@@ -2,13 +2,12 @@ package raftstore
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,26 +33,37 @@ import (
 type Node struct {
 	cfg         Config
 	log         *slog.Logger
-	self        Member
+	id          uint64
 	clusterID   uint64
+	storage     uint64 // identifies cfg.Dir
 	incarnation uint64 // random per start
+	initial     membership
+	snapshotter Snapshotter // nil if the state machine is none
 
 	raft    *raft.RawNode // owned by the loop
 	raftLog *raftLog
-	members membership // immutable after Open
+	members atomic.Pointer[membership] // stored by the apply goroutine
 
 	inbox     inbox
 	appends   workQueue
 	applies   workQueue
-	inFlight  atomic.Int32 // appends with entries handed out and not yet synced
+	inFlight  atomic.Int32  // appends with entries handed out and not yet synced
+	trim      atomic.Uint64 // index up to which the append goroutine shall trim the log
 	proposals callQueue
+	changes   callQueue
 	open      openFrames
 	forwards  forwarder
 	reads     readRounds
 	applied   watermark
 	leader    leaderBoard
 	status    atomic.Pointer[Status]
-	lead      leadRun // owned by the loop
+	position  atomic.Pointer[Position] // of the state machine
+	snaps     snapshots
+
+	// The rest belongs to the loop.
+	lead           leadRun
+	unattached     map[uint64]uint64 // members seen with a storage not yet recorded
+	takingSnapshot bool              // raft was just given one
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -88,41 +98,64 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 
 func (n *Node) prepare(ctx context.Context) error {
 	cfg := &n.cfg
-	stateDir := filepath.Join(cfg.Dir, "state")
-	if err := os.MkdirAll(stateDir, 0o700); err != nil {
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return fmt.Errorf("raftstore: %w", err)
 	}
 	id, err := loadIdentity(cfg)
 	if err != nil {
 		return err
 	}
+	cur, err := loadCurrent(cfg.Dir)
+	if err != nil {
+		return err
+	}
+	if err := sweep(cfg.Dir, cur.Dir); err != nil {
+		return fmt.Errorf("raftstore: %w", err)
+	}
 	logState, err := bootstrapLog(cfg.Log)
 	if err != nil {
 		return err
 	}
-	pos, err := openState(ctx, cfg.StateMachine, stateDir, id.Initial)
+	if logState, err = finishInstall(cfg.Log, logState, cur.Installed); err != nil {
+		return err
+	}
+	pos, err := openState(ctx, cfg.StateMachine, filepath.Join(cfg.Dir, cur.Dir), id.Initial)
 	if err != nil {
 		return err
 	}
-	if n.members, err = decodeMembership(pos.Membership); err != nil {
+	ms, err := decodeMembership(pos.Membership)
+	if err != nil {
 		return err
 	}
-	self, ok := n.members.member(id.MemberID)
-	if !ok {
-		return fmt.Errorf("%w: member %x is not in its own cluster %x", ErrMismatch, id.MemberID, id.ClusterID)
+	n.id, n.clusterID, n.storage, n.initial = id.Self.ID, id.ClusterID, id.Self.Storage, id.Initial
+	if err := n.checkSelf(ms); err != nil {
+		return err
 	}
-	n.self, n.clusterID = self, id.ClusterID
 	if err := checkPositions(logState, pos); err != nil {
 		return err
 	}
-	n.raftLog = newRaftLog(cfg, logState, pos, n.members)
-	var seed [8]byte
-	if _, err := rand.Read(seed[:]); err != nil {
-		return fmt.Errorf("raftstore: %w", err)
+	n.members.Store(&ms)
+	n.snapshotter, _ = cfg.StateMachine.(Snapshotter)
+	n.raftLog = n.newRaftLog(logState, pos, ms)
+	if n.incarnation, err = randomID(); err != nil {
+		return err
 	}
-	n.incarnation = binary.BigEndian.Uint64(seed[:])
-	return n.start(pos)
+	return n.start(pos, id)
 }
+
+// checkSelf looks whether the cluster, as far as it is known here, wants this
+// member. One that joined does not know of itself until it has caught up.
+func (n *Node) checkSelf(ms membership) error {
+	if ms.removed(n.id) {
+		return fmt.Errorf("%w: %x", ErrRemoved, n.id)
+	}
+	if m, ok := ms.member(n.id); ok && m.Storage != 0 && m.Storage != n.storage {
+		return fmt.Errorf("%w: member %x", ErrOtherStorage, n.id)
+	}
+	return nil
+}
+
+func (n *Node) membership() membership { return *n.members.Load() }
 
 // bootstrapLog bases a new log at (1, 1), which every initial member does alike
 // in place of a first entry.
@@ -179,21 +212,36 @@ func checkPositions(log LogState, pos Position) error {
 	return nil
 }
 
-func newRaftLog(cfg *Config, st LogState, pos Position, ms membership) *raftLog {
-	return &raftLog{
-		store:  cfg.Log,
-		maxMem: cfg.TailCacheBytes,
-		base:   st.Base,
-		last:   st.Last,
-		conf:   ms.confState(),
+func (n *Node) newRaftLog(st LogState, pos Position, ms membership) *raftLog {
+	l := &raftLog{
+		store:    n.cfg.Log,
+		maxMem:   n.cfg.TailCacheBytes,
+		base:     st.Base,
+		last:     st.Last,
+		lastHard: st.Hard,
+		conf:     ms.confState(),
 		// The commit index is written lazily and may lag behind the state.
 		hard: &raftpb.HardState{Term: new(st.Hard.Term), Vote: new(st.Hard.Vote), Commit: new(max(st.Hard.Commit, pos.Index))},
 	}
+	if n.snapshotter != nil {
+		l.position = n.appliedPosition
+	}
+	return l
 }
 
-func (n *Node) start(pos Position) error {
+// appliedPosition returns a position of the state and the membership there.
+func (n *Node) appliedPosition() (Position, membership) {
+	pos := *n.position.Load()
+	ms, err := decodeMembership(pos.Membership)
+	if err != nil {
+		panic(err) // it was encoded here
+	}
+	return pos, ms
+}
+
+func (n *Node) start(pos Position, id identity) error {
 	rn, err := raft.NewRawNode(&raft.Config{
-		ID:                        n.self.ID,
+		ID:                        n.id,
 		ElectionTick:              n.cfg.ElectionTicks,
 		HeartbeatTick:             n.cfg.HeartbeatTicks,
 		Storage:                   n.raftLog,
@@ -207,7 +255,7 @@ func (n *Node) start(pos Position) error {
 		PreVote:                   true,
 		StepDownOnRemoval:         true,
 		DisableProposalForwarding: true,
-		Logger:                    raftLogger{n.log.With("member", fmt.Sprintf("%x", n.self.ID))},
+		Logger:                    raftLogger{n.log.With("member", fmt.Sprintf("%x", n.id))},
 	})
 	if err != nil {
 		return fmt.Errorf("raftstore: %w", err)
@@ -215,28 +263,54 @@ func (n *Node) start(pos Position) error {
 	n.raft = rn
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.proposals.maxBytes = n.cfg.MaxQueueBytes
+	n.changes.maxBytes = n.cfg.MaxQueueBytes
 	n.forwards.queue.maxBytes = n.cfg.MaxQueueBytes
 	n.inbox.wake = make(chan struct{}, 1)
 	n.appends.wake = make(chan struct{}, 1)
 	n.applies.wake = make(chan struct{}, 1)
 	n.leader.changed = make(chan struct{})
 	n.leader.tenures = make(map[*tenure]struct{})
-	n.applied.advance(pos.Index)
+	n.unattached = make(map[uint64]uint64)
+	n.setApplied(pos)
 	n.publish()
-	for _, m := range n.members.Members {
-		if m.ID != n.self.ID {
-			n.cfg.Transport.SetPeer(m)
-		}
+	self, ok := n.membership().member(n.id)
+	if !ok {
+		self = id.Self
 	}
-	if err := n.cfg.Transport.Start(n.self, n.clusterID, handler{n}); err != nil {
+	self.Storage = n.storage
+	for _, m := range n.peers(id.Seeds) {
+		n.cfg.Transport.SetPeer(m)
+	}
+	if err := n.cfg.Transport.Start(self, n.clusterID, handler{n}); err != nil {
 		n.cancel()
 		return fmt.Errorf("raftstore: start transport: %w", err)
 	}
 	n.tasks.Go(n.runLoop)
 	n.tasks.Go(n.runAppends)
 	n.tasks.Go(func() { n.runApplies(pos) })
+	if n.snapshotter != nil {
+		n.tasks.Go(n.runCompactor)
+	}
 	go n.shutdown()
 	return nil
+}
+
+// peers returns the other members, and those of seeds that were not removed:
+// a member that has just joined knows the cluster from before its time only.
+func (n *Node) peers(seeds []Member) []Member {
+	ms := n.membership()
+	var peers []Member
+	for _, m := range ms.Members {
+		if m.ID != n.id {
+			peers = append(peers, m)
+		}
+	}
+	for _, m := range seeds {
+		if _, known := ms.member(m.ID); !known && !ms.removed(m.ID) && m.ID != n.id {
+			peers = append(peers, m)
+		}
+	}
+	return peers
 }
 
 // shutdown tears down when ctx ends, in the order in which nobody misses what
@@ -246,10 +320,11 @@ func (n *Node) shutdown() {
 	n.cfg.Transport.Stop()
 	stopped := errors.Join(ErrStopped, ErrDropped)
 	n.proposals.close(stopped)
+	n.changes.close(stopped)
 	n.forwards.close(stopped)
 	n.tasks.Wait()
 	n.lead.stop()
-	n.open.abandon()
+	n.open.abandon(errors.Join(ErrStopped, ErrOutcomeUnknown))
 	n.reads.abandon(ErrStopped)
 	if err := errors.Join(n.cfg.StateMachine.Close(), n.cfg.Log.Close()); err != nil {
 		n.fail(fmt.Errorf("raftstore: close: %w", err))
@@ -261,7 +336,7 @@ func (n *Node) shutdown() {
 func (n *Node) fail(err error) {
 	n.failOnce.Do(func() {
 		n.failure = err
-		n.log.Error("raftstore: member failed and stops", "member", fmt.Sprintf("%x", n.self.ID), "err", err)
+		n.log.Error("raftstore: member failed and stops", "member", fmt.Sprintf("%x", n.id), "err", err)
 	})
 	n.cancel()
 }
@@ -270,7 +345,7 @@ func (n *Node) fail(err error) {
 // and ends the node. It returns when all is closed or ctx ends; then the node
 // goes on stopping. Stopping twice is fine.
 func (n *Node) Stop(ctx context.Context) error {
-	if st := n.Status(); st.Role == Leader && len(n.members.Members) > 1 && n.ctx.Err() == nil {
+	if st := n.Status(); st.Role == Leader && n.membership().voters() > 1 && n.ctx.Err() == nil {
 		grace, cancel := context.WithTimeout(ctx, n.electionTimeout())
 		if err := n.TransferLeadership(grace, 0); err != nil {
 			n.log.Warn("raftstore: leadership not handed over before stop", "err", err)
@@ -310,16 +385,21 @@ func (n *Node) Propose(ctx context.Context, cmd []byte) ([]byte, error) {
 	if int64(len(cmd)) > n.cfg.MaxCommandBytes {
 		return nil, fmt.Errorf("%w: %d bytes, limit %d", ErrTooLarge, len(cmd), n.cfg.MaxCommandBytes)
 	}
+	return n.route(ctx, call{kind: callCommand, cmd: cmd})
+}
+
+// route takes a call to the leader until it is not lost on the way.
+func (n *Node) route(ctx context.Context, c call) ([]byte, error) {
 	for {
 		leader, changed := n.leader.get()
 		var out Outcome
 		switch leader {
 		case 0:
 			out.Err = ErrNoLeader
-		case n.self.ID:
-			out = n.submit(ctx, &n.proposals, newCall(cmd))
+		case n.id:
+			out = n.submit(ctx, n.queueFor(c.kind), newCall(c.kind, c.cmd))
 		default:
-			out = n.submit(ctx, &n.forwards.queue, newCall(cmd))
+			out = n.submit(ctx, &n.forwards.queue, newCall(c.kind, c.cmd))
 			if out.Err == nil {
 				// The caller sees its own write here. If it will not wait any
 				// longer, it has its result all the same.
@@ -344,28 +424,39 @@ func (n *Node) submit(ctx context.Context, q *callQueue, c *call) Outcome {
 	if err := q.push(c); err != nil {
 		return Outcome{Err: err}
 	}
-	n.wakeFor(q)
+	if q == &n.forwards.queue {
+		n.forwards.kick(n)
+	} else {
+		n.inbox.signal()
+	}
+	return n.await(ctx, q, c)
+}
+
+// await waits for the outcome of a call that was put into q.
+func (n *Node) await(ctx context.Context, q *callQueue, c *call) Outcome {
+	var why error
 	select {
 	case out := <-c.done:
 		return out
 	case <-ctx.Done():
-	}
-	if q.leave(c) {
-		return Outcome{Err: errors.Join(ErrDropped, ctx.Err())}
+		why = ctx.Err()
+	case <-n.ctx.Done():
+		// A transport waits for us before the rest can be torn down.
+		why = ErrStopped
 	}
 	select {
-	case out := <-c.done: // the outcome was already there
+	case out := <-c.done: // it was there, too
 		return out
 	default:
-		return Outcome{Err: errors.Join(ErrOutcomeUnknown, ctx.Err())}
 	}
-}
-
-func (n *Node) wakeFor(q *callQueue) {
-	if q == &n.proposals {
-		n.inbox.signal()
-	} else {
-		n.forwards.kick(n)
+	if q.leave(c) {
+		return Outcome{Err: errors.Join(ErrDropped, why)}
+	}
+	select {
+	case out := <-c.done: // it came meanwhile
+		return out
+	default:
+		return Outcome{Err: errors.Join(ErrOutcomeUnknown, why)}
 	}
 }
 
@@ -420,13 +511,13 @@ func (n *Node) ReadBarrier(ctx context.Context) (uint64, error) {
 // to, or to the most up-to-date one if to is 0. It returns when another member
 // leads or ctx ends.
 func (n *Node) TransferLeadership(ctx context.Context, to uint64) error {
-	if _, ok := n.members.member(to); to != 0 && !ok {
+	if _, ok := n.membership().member(to); to != 0 && !ok {
 		return fmt.Errorf("%w: %x", ErrUnknownMember, to)
 	}
 	n.inbox.request(func() { n.transfer(to) })
 	for {
 		leader, changed := n.leader.get()
-		if leader != 0 && leader != n.self.ID {
+		if leader != 0 && leader != n.id {
 			return nil
 		}
 		select {
@@ -440,7 +531,18 @@ func (n *Node) TransferLeadership(ctx context.Context, to uint64) error {
 }
 
 // Members returns the cluster's members, ordered by id.
-func (n *Node) Members() []Member { return append([]Member(nil), n.members.Members...) }
+func (n *Node) Members() []Member { return slices.Clone(n.membership().Members) }
+
+// Cluster returns what a new member has to know.
+func (n *Node) Cluster() Cluster {
+	return Cluster{ID: n.clusterID, Initial: slices.Clone(n.initial.Members), Members: n.Members()}
+}
+
+// WaitApplied returns when the state machine has applied the log up to index, or
+// with the error of ctx.
+func (n *Node) WaitApplied(ctx context.Context, index uint64) error {
+	return n.applied.wait(ctx, index, n.ctx.Done())
+}
 
 func (n *Node) electionTimeout() time.Duration {
 	return time.Duration(n.cfg.ElectionTicks) * n.cfg.TickInterval

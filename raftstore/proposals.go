@@ -1,19 +1,27 @@
 package raftstore
 
-import (
-	"errors"
-	"sync"
+import "sync"
+
+// callKind says what a call asks for. The values travel between members.
+type callKind byte
+
+const (
+	callCommand callKind = 0 // a command for the state machine
+	callChange  callKind = 1 // a change of membership
 )
 
-// call is one command and its caller. done receives the outcome exactly once.
+// call is one request and its caller. done receives the outcome exactly once.
 type call struct {
+	kind   callKind
 	cmd    []byte
 	done   chan Outcome
 	queued bool // protected by the mu of the queue it stands in
 	gone   bool // likewise: the caller left while it was queued
 }
 
-func newCall(cmd []byte) *call { return &call{cmd: cmd, done: make(chan Outcome, 1)} }
+func newCall(kind callKind, cmd []byte) *call {
+	return &call{kind: kind, cmd: cmd, done: make(chan Outcome, 1)}
+}
 
 // callQueue is a bounded queue of calls that are certainly not applied.
 type callQueue struct {
@@ -57,13 +65,18 @@ func (q *callQueue) leave(c *call) bool {
 }
 
 // take removes calls from the front, as many as fit one frame.
-func (q *callQueue) take() []*call {
+func (q *callQueue) take() []*call { return q.takeUpTo(maxFrameCommands) }
+
+// takeOne removes the first call whose caller still waits.
+func (q *callQueue) takeOne() []*call { return q.takeUpTo(1) }
+
+func (q *callQueue) takeUpTo(limit int) []*call {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	var taken []*call
 	var size int64
 	n := 0
-	for ; n < len(q.calls) && len(taken) < maxFrameCommands; n++ {
+	for ; n < len(q.calls) && len(taken) < limit; n++ {
 		c := q.calls[n]
 		if len(taken) > 0 && size+int64(len(c.cmd)) > maxFrameBytes {
 			break
@@ -174,9 +187,8 @@ func (o *openFrames) refused(seq uint64) {
 	answer(f.calls, Outcome{Err: ErrDropped})
 }
 
-// abandon answers all callers that nobody will ever know.
-func (o *openFrames) abandon() {
-	err := errors.Join(ErrStopped, ErrOutcomeUnknown)
+// abandon answers all callers whose outcome nobody will ever know.
+func (o *openFrames) abandon(err error) {
 	for _, f := range o.cut(func(openFrame) bool { return true }) {
 		answer(f.calls, Outcome{Err: err})
 	}

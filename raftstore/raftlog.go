@@ -16,6 +16,9 @@ type raftLog struct {
 	hard   *raftpb.HardState // as of Open
 	conf   *raftpb.ConfState // as of Open
 	maxMem int64
+	// position is what a snapshot would be made of now; nil if there can be none.
+	position func() (Position, membership)
+	lastHard HardState // of the append goroutine alone
 
 	mu   sync.Mutex
 	base LogPosition
@@ -23,7 +26,19 @@ type raftLog struct {
 	// tail holds the entries last-len(tail)+1 .. last. Entries are immutable.
 	tail    []*raftpb.Entry
 	tailMem int64
+	// marks tell how many bytes were appended up to an index, one mark for each
+	// markBytes or so. What was on disk at Open counts as nothing.
+	marks    []byteMark
+	appended int64
 }
+
+// byteMark says that the log up to index has taken bytes.
+type byteMark struct {
+	index uint64
+	bytes int64
+}
+
+const markBytes = 256 << 10
 
 var _ raft.Storage = (*raftLog)(nil)
 
@@ -85,10 +100,13 @@ func (l *raftLog) Entries(lo, hi, maxSize uint64) ([]*raftpb.Entry, error) {
 	return append([]*raftpb.Entry(nil), span...), nil
 }
 
-// Snapshot is asked for only when a member needs entries that the log has lost,
-// and the log keeps all of them.
+// Snapshot names the state as it is now. Its files are made when raft has
+// decided to send it.
 func (l *raftLog) Snapshot() (*raftpb.Snapshot, error) {
-	return nil, raft.ErrSnapshotTemporarilyUnavailable
+	if l.position == nil {
+		return nil, raft.ErrSnapshotTemporarilyUnavailable
+	}
+	return snapshotAt(l.position()), nil
 }
 
 // append stores a group and then shows it to raft.
@@ -100,13 +118,113 @@ func (l *raftLog) append(entries []*raftpb.Entry, hard *HardState, sync bool) er
 	if err := l.store.Append(g, sync); err != nil {
 		return fmt.Errorf("append to log: %w", err)
 	}
+	if hard != nil {
+		l.lastHard = *hard
+	}
 	if len(entries) == 0 {
 		return nil
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.extendTail(entries)
+	l.count(entries)
 	return nil
+}
+
+// reset empties the log and bases it at a snapshot.
+func (l *raftLog) reset(base LogPosition, hard HardState) error {
+	if err := l.store.Append(LogGroup{Base: &base, Hard: &hard}, true); err != nil {
+		return fmt.Errorf("base log at %d: %w", base.Index, err)
+	}
+	l.lastHard = hard
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.base, l.last = base, base.Index
+	l.tail, l.tailMem = nil, 0
+	l.marks, l.appended = nil, 0
+	return nil
+}
+
+// trim lets go of the log up to index. It does nothing if that is gone already
+// or not yet there.
+func (l *raftLog) trim(index uint64) error {
+	l.mu.Lock()
+	outside := index <= l.base.Index || index > l.last
+	l.mu.Unlock()
+	if outside {
+		return nil
+	}
+	term, err := l.Term(index)
+	if err != nil {
+		return fmt.Errorf("trim log to %d: %w", index, err)
+	}
+	base := LogPosition{Index: index, Term: term}
+	// Raft must not be told of entries that go away under it, so it is told first.
+	l.mu.Lock()
+	l.base = base
+	if first := l.tailFirst(); index >= first {
+		for _, e := range l.tail[:index+1-first] {
+			l.tailMem -= int64(len(e.GetData()))
+		}
+		clear(l.tail[:index+1-first])
+		l.tail = l.tail[index+1-first:]
+	}
+	n := 0
+	for n < len(l.marks) && l.marks[n].index <= index {
+		n++
+	}
+	l.marks = append([]byteMark(nil), l.marks[n:]...)
+	l.mu.Unlock()
+	if err := l.store.Append(LogGroup{Trim: &base}, false); err != nil {
+		return fmt.Errorf("trim log to %d: %w", index, err)
+	}
+	return nil
+}
+
+// count keeps the marks.
+func (l *raftLog) count(entries []*raftpb.Entry) {
+	first := entries[0].GetIndex()
+	for n := len(l.marks); n > 0 && l.marks[n-1].index >= first; n-- {
+		l.marks = l.marks[:n-1]
+	}
+	for _, e := range entries {
+		l.appended += int64(len(e.GetData()))
+	}
+	if n := len(l.marks); n == 0 || l.appended-l.marks[n-1].bytes >= markBytes {
+		l.marks = append(l.marks, byteMark{l.last, l.appended})
+	}
+}
+
+// bytesAfter estimates how much was appended after index.
+func (l *raftLog) bytesAfter(index uint64) int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if index >= l.last {
+		return 0
+	}
+	var before int64
+	for _, m := range l.marks {
+		if m.index > index {
+			break
+		}
+		before = m.bytes
+	}
+	return l.appended - before
+}
+
+// indexBefore returns the last marked index with at least the given number of
+// bytes after it, 0 if there is none.
+func (l *raftLog) indexBefore(bytes int64) uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var index uint64
+	for _, m := range l.marks {
+		if l.appended-m.bytes < bytes {
+			break
+		}
+		index = m.index
+	}
+	return index
 }
 
 func (l *raftLog) extendTail(entries []*raftpb.Entry) {

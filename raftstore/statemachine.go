@@ -31,6 +31,33 @@ type StateMachine interface {
 	Close() error
 }
 
+// Snapshotter is a StateMachine whose state can be copied as files. With one the
+// runtime truncates the log, and brings up members that need what the log no
+// longer holds. A StateMachine that is not a Snapshotter keeps the whole log,
+// which suits state that is in memory and rebuilt at each start.
+//
+// All methods but Install may be called while Apply runs.
+type Snapshotter interface {
+	StateMachine
+
+	// Durable returns the index up to which the state survives a crash. It never
+	// falls, and is at least that of the last successful Flush.
+	Durable() uint64
+
+	// Flush makes durable all that was applied when it was called.
+	Flush(ctx context.Context) error
+
+	// Checkpoint writes a copy of the state as of one position into the new
+	// directory dir, and returns that position. It should be cheap: hard links,
+	// not copies. The copy contains regular files and directories only.
+	Checkpoint(ctx context.Context, dir string) (Position, error)
+
+	// Install replaces the whole state by the checkpoint in dir, which becomes
+	// the machine's directory from now on, and returns its position. The machine
+	// lets go of its earlier directory. On error the node stops.
+	Install(ctx context.Context, dir string) (Position, error)
+}
+
 // Command is one proposed command at its place in the log.
 type Command struct {
 	// Index is the log index of the frame that carried the command. Commands of

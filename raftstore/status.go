@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/tracker"
 )
 
 // Role is a member's part in the current term.
@@ -27,7 +28,31 @@ type Status struct {
 	Leader        uint64 // 0 when unknown
 	Commit        uint64 // index up to which the log is committed
 	Applied       uint64 // index up to which raft knows it to be applied
-	Last          uint64 // index of the last log entry on disk
+	First, Last   uint64 // indexes of the first and last log entry on disk
+	// Peers is a leader's view of the other members, ordered by id; nil on others.
+	Peers []PeerStatus
+}
+
+// PeerStatus is what a leader knows of another member.
+type PeerStatus struct {
+	ID uint64
+	// Match is the index up to which the member is known to have the log.
+	Match uint64
+	// Active tells that the member was heard of within the last one to two
+	// election timeouts.
+	Active bool
+}
+
+// slowestMatch returns the index up to which all members that a leader hears of
+// have the log; Last for others.
+func (s Status) slowestMatch() uint64 {
+	match := s.Last
+	for _, p := range s.Peers {
+		if p.Active {
+			match = min(match, p.Match)
+		}
+	}
+	return match
 }
 
 // Status returns the latest status. It takes no lock.
@@ -36,14 +61,21 @@ func (n *Node) Status() Status { return *n.status.Load() }
 // publish runs on the loop.
 func (n *Node) publish() {
 	bs := n.raft.BasicStatus()
+	first, _ := n.raftLog.FirstIndex()
 	last, _ := n.raftLog.LastIndex()
 	st := Status{
-		ID: n.self.ID, ClusterID: n.clusterID, Role: roleOf(bs.RaftState),
-		Term: bs.GetTerm(), Leader: bs.Lead, Commit: bs.GetCommit(), Applied: bs.Applied, Last: last,
+		ID: n.id, ClusterID: n.clusterID, Role: roleOf(bs.RaftState),
+		Term: bs.GetTerm(), Leader: bs.Lead, Commit: bs.GetCommit(), Applied: bs.Applied,
+		First: first, Last: last,
 	}
-	if old := n.status.Load(); old == nil || *old != st {
-		n.status.Store(&st)
+	if st.Role == Leader {
+		n.raft.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
+			if id != n.id {
+				st.Peers = append(st.Peers, PeerStatus{ID: id, Match: pr.Match, Active: pr.RecentActive})
+			}
+		})
 	}
+	n.status.Store(&st)
 }
 
 func roleOf(s raft.StateType) Role {

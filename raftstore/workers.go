@@ -12,40 +12,81 @@ import (
 func (n *Node) runAppends() {
 	defer n.recoverBroken("log append")
 	for {
-		work := n.appends.next(n.ctx)
-		if work == nil {
+		batch, ok := n.appends.next(n.ctx)
+		if !ok {
 			return
 		}
-		if err := n.appendGroup(work); err != nil {
+		if err := n.appendAll(batch); err != nil {
 			n.fail(err)
 			return
+		}
+		if to := n.trim.Swap(0); to > 0 {
+			if err := n.raftLog.trim(to); err != nil {
+				n.fail(fmt.Errorf("raftstore: %w", err))
+				return
+			}
 		}
 	}
 }
 
-func (n *Node) appendGroup(work []*raftpb.Message) error {
+// appendAll writes messages in groups that end where a snapshot comes.
+func (n *Node) appendAll(batch []work) error {
+	var group []*raftpb.Message
+	for _, w := range batch {
+		if w.message.GetSnapshot() == nil {
+			group = append(group, w.message)
+			continue
+		}
+		if err := n.appendGroup(group); err != nil {
+			return err
+		}
+		group = nil
+		if err := n.installSnapshot(w.message); err != nil {
+			return err
+		}
+		if len(w.message.GetEntries()) > 0 {
+			return fmt.Errorf("%w: entries came with a snapshot", ErrCorrupt)
+		}
+		n.release(w.message.GetResponses())
+	}
+	return n.appendGroup(group)
+}
+
+func (n *Node) appendGroup(group []*raftpb.Message) error {
+	if len(group) == 0 {
+		return nil
+	}
 	var entries []*raftpb.Entry
 	var hard *HardState
 	sync := false
 	holding := int32(0)
-	for _, m := range work {
+	for _, m := range group {
 		if es := m.GetEntries(); len(es) > 0 {
 			holding++
 			entries = mergeEntries(entries, es)
 		}
-		if m.Term != nil { // raft sets the three fields together or not at all
-			hard = &HardState{Term: m.GetTerm(), Vote: m.GetVote(), Commit: m.GetCommit()}
+		if h := hardState(m); h != nil {
+			hard = h
 		}
 		sync = sync || len(m.GetResponses()) > 0
 	}
 	if err := n.raftLog.append(entries, hard, sync); err != nil {
-		return err
+		return fmt.Errorf("raftstore: %w", err)
 	}
 	n.inFlight.Add(-holding)
-	for _, m := range work {
+	for _, m := range group {
 		n.release(m.GetResponses())
 	}
 	return nil
+}
+
+// hardState returns the hard state that a storage message carries, or nil: raft
+// sets the three fields together or not at all.
+func hardState(m *raftpb.Message) *HardState {
+	if m.Term == nil {
+		return nil
+	}
+	return &HardState{Term: m.GetTerm(), Vote: m.GetVote(), Commit: m.GetCommit()}
 }
 
 // mergeEntries appends a later group to an earlier one, of which it may replace
@@ -62,7 +103,7 @@ func mergeEntries(entries, later []*raftpb.Entry) []*raftpb.Entry {
 func (n *Node) release(responses []*raftpb.Message) {
 	var own []*raftpb.Message
 	for _, r := range responses {
-		if r.GetTo() == n.self.ID {
+		if r.GetTo() == n.id {
 			own = append(own, r)
 		} else {
 			n.send(r)
@@ -78,24 +119,15 @@ func (n *Node) runApplies(pos Position) {
 	defer n.recoverBroken("state machine")
 	announced := uint64(0) // the term that the loop knows to be applied
 	for {
-		work := n.applies.next(n.ctx)
-		if work == nil {
+		batch, ok := n.applies.next(n.ctx)
+		if !ok {
 			return
 		}
-		var entries []*raftpb.Entry
-		for _, m := range work {
-			entries = append(entries, m.GetEntries()...)
-		}
-		for len(entries) > 0 {
-			batch := cutBatch(entries)
-			if err := n.applyBatch(batch, &pos); err != nil {
+		if err := n.applyAll(batch, &pos); err != nil {
+			if n.ctx.Err() == nil {
 				n.fail(err)
-				return
 			}
-			entries = entries[len(batch):]
-		}
-		for _, m := range work {
-			n.release(m.GetResponses())
+			return
 		}
 		if term := pos.Term; term != announced {
 			announced = term
@@ -104,10 +136,59 @@ func (n *Node) runApplies(pos Position) {
 	}
 }
 
-// cutBatch takes as many entries as one Apply should get.
+// applyAll works off a batch. All entries up to a snapshot are applied together.
+func (n *Node) applyAll(batch []work, pos *Position) error {
+	var entries []*raftpb.Entry
+	for _, w := range batch {
+		if w.install == nil {
+			entries = append(entries, w.message.GetEntries()...)
+			continue
+		}
+		if err := n.applyEntries(entries, pos); err != nil {
+			return err
+		}
+		entries = nil
+		installed, err := n.switchTo(w.install.snapshot)
+		w.install.done <- err
+		if err != nil {
+			return err
+		}
+		*pos = installed
+	}
+	if err := n.applyEntries(entries, pos); err != nil {
+		return err
+	}
+	for _, w := range batch {
+		n.release(w.message.GetResponses())
+	}
+	return nil
+}
+
+func (n *Node) applyEntries(entries []*raftpb.Entry, pos *Position) error {
+	for len(entries) > 0 {
+		batch := cutBatch(entries)
+		var err error
+		if batch[0].GetType() == raftpb.EntryNormal {
+			err = n.applyBatch(batch, pos)
+		} else {
+			err = n.applyChange(batch[0], pos)
+		}
+		if err != nil {
+			return err
+		}
+		entries = entries[len(batch):]
+	}
+	return nil
+}
+
+// cutBatch takes as many entries as one Apply should get. A change of
+// membership stands alone.
 func cutBatch(entries []*raftpb.Entry) []*raftpb.Entry {
 	size := 0
 	for i, e := range entries {
+		if e.GetType() != raftpb.EntryNormal {
+			return entries[:max(i, 1)]
+		}
 		if size += len(e.GetData()); size > maxFrameBytes && i > 0 {
 			return entries[:i]
 		}
@@ -138,22 +219,25 @@ func (n *Node) applyBatch(entries []*raftpb.Entry, pos *Position) error {
 	if len(results) != len(cmds) {
 		return fmt.Errorf("raftstore: state machine returned %d results for %d commands", len(results), len(cmds))
 	}
-	n.applied.advance(pos.Index)
+	n.setApplied(*pos)
 	for i, f := range frames {
 		n.open.termApplied(entries[i].GetTerm())
 		mine := results[:len(f.cmds)]
 		results = results[len(f.cmds):]
-		if f.origin == n.self.ID && f.incarnation == n.incarnation {
+		if f.origin == n.id && f.incarnation == n.incarnation {
 			n.open.applied(f.seq, entries[i].GetIndex(), mine)
 		}
 	}
 	return nil
 }
 
+// setApplied publishes how far the state machine has come.
+func (n *Node) setApplied(pos Position) {
+	n.position.Store(&pos)
+	n.applied.advance(pos.Index)
+}
+
 func commandsOf(e *raftpb.Entry) (frame, error) {
-	if e.GetType() != raftpb.EntryNormal {
-		return frame{}, fmt.Errorf("%w: log entry %d is of kind %s", ErrCorrupt, e.GetIndex(), e.GetType())
-	}
 	if len(e.GetData()) == 0 { // a new leader's first entry
 		return frame{}, nil
 	}

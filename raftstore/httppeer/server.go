@@ -1,21 +1,25 @@
 package httppeer
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/strakeproject/strake/raftstore"
 )
 
 const (
 	forwardPath = "/raft/v1/forward"
+	clusterPath = "/raft/v1/cluster"
 	// maxForward bounds the body of a forwarded batch: the batch limit, or one
 	// command of the largest size.
 	maxForward = 64 << 20
@@ -24,13 +28,22 @@ const (
 // ServeHTTP answers the requests of peers.
 func (t *Transport) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	served := t.serve(func() {
+		if r.URL.Path == clusterPath {
+			w.Header().Set("Content-Type", "application/json")
+			_ = json.NewEncoder(w).Encode(t.handler.Cluster())
+			return
+		}
 		from, ok := t.admit(w, r)
 		if !ok {
 			return
 		}
 		switch r.URL.Path {
 		case streamPath:
-			t.serveStream(w, r, from)
+			t.serveUpgraded(w, r, from, func(conn net.Conn, r *bufio.Reader) error {
+				return t.readStream(conn, r, from)
+			})
+		case snapshotPath:
+			t.serveUpgraded(w, r, from, t.serveSnapshot)
 		case forwardPath:
 			t.serveForward(w, r)
 		default:
@@ -52,15 +65,42 @@ func (t *Transport) admit(w http.ResponseWriter, r *http.Request) (from uint64, 
 		http.Error(w, fmt.Sprintf("member is %s, not %q", want, got), http.StatusPreconditionFailed)
 		return 0, false
 	}
-	from, err := strconv.ParseUint(r.Header.Get(headerFrom), 16, 64)
-	if err != nil || t.peer(from) == nil {
-		http.Error(w, fmt.Sprintf("no member %q in the cluster", r.Header.Get(headerFrom)), http.StatusForbidden)
+	peer, err := senderOf(r)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusForbidden)
 		return 0, false
 	}
-	return from, true
+	switch err := t.handler.Contact(peer); {
+	case errors.Is(err, raftstore.ErrRemoved):
+		http.Error(w, err.Error(), http.StatusGone)
+		return 0, false
+	case errors.Is(err, raftstore.ErrOtherStorage):
+		http.Error(w, err.Error(), http.StatusConflict)
+		return 0, false
+	case err != nil:
+		http.Error(w, err.Error(), http.StatusForbidden)
+		return 0, false
+	}
+	return peer.ID, true
 }
 
-func (t *Transport) serveStream(w http.ResponseWriter, r *http.Request, from uint64) {
+// senderOf reads who sends a request.
+func senderOf(r *http.Request) (raftstore.Member, error) {
+	m := raftstore.Member{Name: r.Header.Get(headerName)}
+	var err, serr error
+	m.ID, err = strconv.ParseUint(r.Header.Get(headerFrom), 16, 64)
+	m.Storage, serr = strconv.ParseUint(r.Header.Get(headerStorage), 16, 64)
+	if err != nil || serr != nil || m.ID == 0 {
+		return m, fmt.Errorf("%s and %s must tell who sends this", headerFrom, headerStorage)
+	}
+	if urls := r.Header.Get(headerURLs); urls != "" {
+		m.PeerURLs = strings.Split(urls, ",")
+	}
+	return m, nil
+}
+
+// serveUpgraded upgrades a request and has f serve the connection.
+func (t *Transport) serveUpgraded(w http.ResponseWriter, r *http.Request, from uint64, f func(net.Conn, *bufio.Reader) error) {
 	if r.Header.Get("Upgrade") != upgradeTo {
 		w.Header().Set("Upgrade", upgradeTo)
 		http.Error(w, "want Upgrade: "+upgradeTo, http.StatusUpgradeRequired)
@@ -72,27 +112,27 @@ func (t *Transport) serveStream(w http.ResponseWriter, r *http.Request, from uin
 		return
 	}
 	defer conn.Close()
-	if !t.track(conn) {
+	if !t.track(conn, from) {
 		return
 	}
 	defer t.untrack(conn)
-	if _, err := io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: "+upgradeTo+"\r\n\r\n"); err != nil {
+	if _, err := fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n%s: %s\r\n\r\n",
+		upgradeTo, headerStorage, formatID(t.self.Storage)); err != nil {
 		return
 	}
-	err = t.readStream(conn, rw.Reader, from)
-	if t.ctx.Err() == nil && !errors.Is(err, io.EOF) {
-		t.log.Debug("httppeer: incoming stream ended", "peer", formatID(from), "err", err)
+	if err := f(conn, rw.Reader); err != nil && t.ctx.Err() == nil && !errors.Is(err, io.EOF) {
+		t.log.Debug("httppeer: incoming connection ended", "path", r.URL.Path, "peer", formatID(from), "err", err)
 	}
 }
 
 // track makes Stop close conn; it reports false if that is already over.
-func (t *Transport) track(conn net.Conn) bool {
+func (t *Transport) track(conn net.Conn, from uint64) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.stopped {
 		return false
 	}
-	t.accepted[conn] = struct{}{}
+	t.accepted[conn] = from
 	return true
 }
 
@@ -134,7 +174,7 @@ func (t *Transport) Forward(ctx context.Context, to uint64, cmds [][]byte) ([]ra
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		// Any refusal comes before the commands are looked at.
-		return nil, fmt.Errorf("%w: %w", raftstore.ErrDropped, answerError(resp))
+		return nil, fmt.Errorf("%w: %w", raftstore.ErrDropped, t.answerError(resp))
 	}
 	answer, err := io.ReadAll(resp.Body)
 	if err != nil {
@@ -165,6 +205,43 @@ func (t *Transport) serveForward(w http.ResponseWriter, r *http.Request) {
 	outs := t.handler.ServeForward(ctx, cmds)
 	// A failed write leaves the peer not knowing, which is what it then reports.
 	_, _ = w.Write(encodeOutcomes(outs))
+}
+
+// Discover asks the members at the given peer URLs, one after the other, for
+// what a new member has to know to join their cluster. A nil client means
+// http.DefaultClient.
+func Discover(ctx context.Context, client *http.Client, urls ...string) (raftstore.Cluster, error) {
+	if client == nil {
+		client = http.DefaultClient
+	}
+	var errs []error
+	for _, u := range urls {
+		c, err := discoverAt(ctx, client, u)
+		if err == nil {
+			return c, nil
+		}
+		errs = append(errs, err)
+	}
+	return raftstore.Cluster{}, fmt.Errorf("httppeer: no member tells of its cluster: %w", errors.Join(errs...))
+}
+
+func discoverAt(ctx context.Context, client *http.Client, u string) (c raftstore.Cluster, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u+clusterPath, nil)
+	if err != nil {
+		return c, err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return c, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return c, fmt.Errorf("%s%s: %s", u, clusterPath, resp.Status)
+	}
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 16<<20)).Decode(&c); err != nil {
+		return c, fmt.Errorf("%s%s: %w", u, clusterPath, err)
+	}
+	return c, nil
 }
 
 // wireErrors are the errors that travel; their place is their status byte.

@@ -2,6 +2,7 @@ package httppeer
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,6 +28,9 @@ const (
 	headerCluster = "X-Raft-Cluster"
 	headerFrom    = "X-Raft-From"
 	headerTo      = "X-Raft-To"
+	headerName    = "X-Raft-Name"
+	headerURLs    = "X-Raft-Urls"
+	headerStorage = "X-Raft-Storage"
 
 	// maxFrame bounds what a stream accepts: the largest command in one entry,
 	// with room for its envelope.
@@ -40,6 +45,8 @@ type peer struct {
 	id            uint64
 	name          string
 	control, bulk sendQueue
+	ctx           context.Context // ends when the peer is removed or the Transport stops
+	cancel        context.CancelFunc
 
 	mu   sync.Mutex
 	urls []string
@@ -115,18 +122,18 @@ func (q *sendQueue) take() [][]byte {
 // what still matters.
 func (t *Transport) runStream(p *peer, q *sendQueue) {
 	lost := false
-	for pause := minPause; t.ctx.Err() == nil; {
+	for pause := minPause; p.ctx.Err() == nil; {
 		u := p.url()
-		conn, err := t.dial(p, q.kind, u)
+		conn, err := t.dial(p, u, streamPath)
 		if err == nil {
 			if lost {
 				t.log.Info("httppeer: peer reachable again", "peer", p.name, "stream", q.kind, "url", u)
 				lost = false
 			}
 			pause = minPause
-			err = t.writeStream(conn, q)
+			err = t.writeStream(p.ctx, conn, q)
 		}
-		if t.ctx.Err() != nil {
+		if p.ctx.Err() != nil {
 			return
 		}
 		if !lost {
@@ -136,7 +143,7 @@ func (t *Transport) runStream(p *peer, q *sendQueue) {
 		p.failed(u)
 		q.take()
 		t.handler.Unreachable(p.id)
-		if !t.pause(pause) {
+		if !sleep(p.ctx, pause) {
 			return
 		}
 		pause = min(2*pause, maxPause)
@@ -148,42 +155,43 @@ const (
 	maxPause = 2 * time.Second
 )
 
-// pause waits for d, give or take half, so that members do not dial in step.
-func (t *Transport) pause(d time.Duration) bool {
+// sleep waits for d, give or take half, so that members do not dial in step. It
+// reports false when ctx ends first.
+func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d/2 + rand.N(d))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 		return true
-	case <-t.ctx.Done():
+	case <-ctx.Done():
 		return false
 	}
 }
 
-// dial opens a stream. The connection closes when the Transport stops.
-func (t *Transport) dial(p *peer, kind, base string) (net.Conn, error) {
+// dial opens a connection to a peer and upgrades it at path.
+func (t *Transport) dial(p *peer, base, path string) (net.Conn, error) {
 	u, err := url.Parse(base)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(t.ctx, dialTimeout)
+	ctx, cancel := context.WithTimeout(p.ctx, dialTimeout)
 	defer cancel()
 	conn, err := t.dialContext(ctx, "tcp", u.Host)
 	if err != nil {
 		return nil, err
 	}
-	if err := t.handshake(conn, u, p, kind); err != nil {
+	if err := t.handshake(ctx, conn, u.JoinPath(path).String(), p); err != nil {
 		conn.Close()
 		return nil, err
 	}
 	return conn, nil
 }
 
-func (t *Transport) handshake(conn net.Conn, u *url.URL, p *peer, kind string) error {
+func (t *Transport) handshake(ctx context.Context, conn net.Conn, u string, p *peer) error {
 	if err := conn.SetDeadline(time.Now().Add(dialTimeout)); err != nil {
 		return err
 	}
-	req, err := t.request(t.ctx, http.MethodGet, u.JoinPath(streamPath).String()+"?kind="+kind, p.id, nil)
+	req, err := t.request(ctx, http.MethodGet, u, p.id, nil)
 	if err != nil {
 		return err
 	}
@@ -198,7 +206,16 @@ func (t *Transport) handshake(conn net.Conn, u *url.URL, p *peer, kind string) e
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusSwitchingProtocols {
-		return answerError(resp)
+		return t.answerError(resp)
+	}
+	storage, err := strconv.ParseUint(resp.Header.Get(headerStorage), 16, 64)
+	if err != nil {
+		return fmt.Errorf("peer does not tell its storage: %w", err)
+	}
+	// Its identity is checked on this side, too: a member that lost its disk must
+	// not be sent anything.
+	if err := t.handler.Contact(raftstore.Member{ID: p.id, Storage: storage}); err != nil {
+		return err
 	}
 	return conn.SetDeadline(time.Time{})
 }
@@ -212,14 +229,25 @@ func (t *Transport) request(ctx context.Context, method, u string, to uint64, bo
 	req.Header.Set(headerCluster, formatID(t.clusterID))
 	req.Header.Set(headerFrom, formatID(t.self.ID))
 	req.Header.Set(headerTo, formatID(to))
+	req.Header.Set(headerName, t.self.Name)
+	req.Header.Set(headerURLs, strings.Join(t.self.PeerURLs, ","))
+	req.Header.Set(headerStorage, formatID(t.self.Storage))
 	return req, nil
 }
 
-// answerError makes an error of a refusal.
-func answerError(resp *http.Response) error {
+// answerError makes an error of a refusal, and has the node act on one that is
+// final.
+func (t *Transport) answerError(resp *http.Response) error {
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, 512))
-	err := fmt.Errorf("%s: %s", resp.Status, text)
-	if resp.StatusCode == http.StatusPreconditionFailed || resp.StatusCode == http.StatusForbidden {
+	err := fmt.Errorf("%s: %s", resp.Status, bytes.TrimSpace(text))
+	switch resp.StatusCode {
+	case http.StatusGone:
+		err = fmt.Errorf("%w: %w", raftstore.ErrRemoved, err)
+		t.handler.Refused(err)
+	case http.StatusConflict:
+		err = fmt.Errorf("%w: %w", raftstore.ErrOtherStorage, err)
+		t.handler.Refused(err)
+	case http.StatusPreconditionFailed:
 		err = fmt.Errorf("%w: %w", raftstore.ErrMismatch, err)
 	}
 	return err
@@ -232,9 +260,9 @@ func answerError(resp *http.Response) error {
 //	4 BE  length of the payload
 //	4 BE  CRC-32C of the payload
 //	      payload
-func (t *Transport) writeStream(conn net.Conn, q *sendQueue) error {
+func (t *Transport) writeStream(ctx context.Context, conn net.Conn, q *sendQueue) error {
 	defer conn.Close()
-	stop := context.AfterFunc(t.ctx, func() { conn.Close() })
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	gone := make(chan struct{}) // nothing comes back, so a read ends with the connection
 	t.tasks.Go(func() {
@@ -254,8 +282,8 @@ func (t *Transport) writeStream(conn net.Conn, q *sendQueue) error {
 				frames = [][]byte{nil}
 			case <-gone:
 				return errors.New("connection closed by peer")
-			case <-t.ctx.Done():
-				return t.ctx.Err()
+			case <-ctx.Done():
+				return ctx.Err()
 			}
 		}
 		if err := conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {

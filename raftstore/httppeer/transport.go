@@ -18,9 +18,10 @@ import (
 // Per peer and kind of stream one goroutine dials and writes; one goroutine per
 // accepted stream reads. All end with Stop.
 type Transport struct {
-	log         *slog.Logger
-	dialContext func(ctx context.Context, network, addr string) (net.Conn, error)
-	client      *http.Client
+	log          *slog.Logger
+	snapshotRate int64
+	dialContext  func(ctx context.Context, network, addr string) (net.Conn, error)
+	client       *http.Client
 
 	self      raftstore.Member // this and the next two are set by Start
 	clusterID uint64
@@ -34,7 +35,7 @@ type Transport struct {
 	started  bool
 	stopped  bool
 	peers    map[uint64]*peer
-	accepted map[net.Conn]struct{} // hijacked, to be closed by Stop
+	accepted map[net.Conn]uint64 // hijacked, and whose they are; closed by Stop
 }
 
 var _ raftstore.Transport = (*Transport)(nil)
@@ -47,6 +48,9 @@ type Config struct {
 	// DialContext opens connections to peers. Default: a net.Dialer with a
 	// timeout of 2 s.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
+	// SnapshotRate is how many bytes of a snapshot are sent per second. Default
+	// 100 MiB; negative for as many as go.
+	SnapshotRate int64
 }
 
 const (
@@ -67,16 +71,20 @@ func New(cfg Config) *Transport {
 	if cfg.DialContext == nil {
 		cfg.DialContext = (&net.Dialer{Timeout: dialTimeout}).DialContext
 	}
+	if cfg.SnapshotRate == 0 {
+		cfg.SnapshotRate = 100 << 20
+	}
 	t := &Transport{
-		log:         cfg.Logger,
-		dialContext: cfg.DialContext,
+		log:          cfg.Logger,
+		dialContext:  cfg.DialContext,
+		snapshotRate: max(cfg.SnapshotRate, 0),
 		client: &http.Client{Transport: &http.Transport{
 			DialContext:         cfg.DialContext,
 			MaxIdleConnsPerHost: 8,
 			IdleConnTimeout:     time.Minute,
 		}},
 		peers:    make(map[uint64]*peer),
-		accepted: make(map[net.Conn]struct{}),
+		accepted: make(map[net.Conn]uint64),
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	return t
@@ -106,9 +114,25 @@ func (t *Transport) SetPeer(m raftstore.Member) {
 		return
 	}
 	p := newPeer(m)
+	p.ctx, p.cancel = context.WithCancel(t.ctx)
 	t.peers[m.ID] = p
 	if t.started && !t.stopped {
 		t.startPeer(p)
+	}
+}
+
+// RemovePeer ends the streams to and from a member.
+func (t *Transport) RemovePeer(id uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p := t.peers[id]; p != nil {
+		p.cancel()
+		delete(t.peers, id)
+	}
+	for conn, from := range t.accepted {
+		if from == id {
+			conn.Close()
+		}
 	}
 }
 

@@ -25,11 +25,15 @@ type recorder struct {
 	received []string
 	arrived  chan struct{}
 	lost     chan uint64
+	contact  func(raftstore.Member) error
+	refused  chan error
+	dir      string // of an incoming snapshot
+	heads    []string
 	serve    func(ctx context.Context, cmds [][]byte) []raftstore.Outcome
 }
 
 func newRecorder() *recorder {
-	return &recorder{arrived: make(chan struct{}, 1000), lost: make(chan uint64, 1000)}
+	return &recorder{arrived: make(chan struct{}, 1000), lost: make(chan uint64, 1000), refused: make(chan error, 10)}
 }
 
 func (r *recorder) Receive(from uint64, data []byte) error {
@@ -42,6 +46,31 @@ func (r *recorder) Receive(from uint64, data []byte) error {
 
 func (r *recorder) ServeForward(ctx context.Context, cmds [][]byte) []raftstore.Outcome {
 	return r.serve(ctx, cmds)
+}
+
+func (r *recorder) Contact(m raftstore.Member) error {
+	if r.contact != nil {
+		return r.contact(m)
+	}
+	return nil
+}
+
+func (r *recorder) Cluster() raftstore.Cluster { return raftstore.Cluster{ID: clusterID} }
+
+func (r *recorder) Refused(err error) { r.refused <- err }
+
+func (r *recorder) BeginSnapshot(head []byte) (string, error) {
+	if r.dir == "" {
+		return "", errors.New("not wanted")
+	}
+	return r.dir, nil
+}
+
+func (r *recorder) EndSnapshot(head []byte, err error) error {
+	if err == nil {
+		r.heads = append(r.heads, string(head))
+	}
+	return err
 }
 
 func (r *recorder) Unreachable(id uint64) {
@@ -68,7 +97,7 @@ type host struct {
 func newHost(t *testing.T, id uint64) *host {
 	h := &host{Transport: httppeer.New(httppeer.Config{}), rec: newRecorder()}
 	h.server = httptest.NewServer(h)
-	h.member = raftstore.Member{ID: id, Name: fmt.Sprint(id), PeerURLs: []string{h.server.URL}}
+	h.member = raftstore.Member{ID: id, Name: fmt.Sprint(id), PeerURLs: []string{h.server.URL}, Storage: id << 8}
 	t.Cleanup(h.server.Close)
 	t.Cleanup(h.Stop)
 	return h
@@ -204,15 +233,36 @@ func TestForwardSaysWhetherCommandsMayHaveArrived(t *testing.T) {
 	}
 }
 
+func TestDiscoverAsksUntilAMemberAnswers(t *testing.T) {
+	_, b := pair(t)
+	c, err := httppeer.Discover(context.Background(), nil, "http://127.0.0.1:1", b.server.URL)
+	if err != nil || c.ID != clusterID {
+		t.Errorf("Discover = %v, %v, want cluster %x", c, err, clusterID)
+	}
+	if _, err := httppeer.Discover(context.Background(), nil, "http://127.0.0.1:1"); err == nil {
+		t.Error("Discover with nobody there succeeded")
+	}
+}
+
 func TestStrangersAreRefused(t *testing.T) {
 	a, b := pair(t)
+	b.rec.contact = func(m raftstore.Member) error {
+		switch m.ID {
+		case 0xe:
+			return raftstore.ErrRemoved
+		case 0xf:
+			return raftstore.ErrOtherStorage
+		}
+		return nil
+	}
 	for _, c := range []struct {
 		name, cluster, from, to, path string
 		want                          int
 	}{
 		{"other cluster", "c2", "a", "b", "/raft/v1/stream", http.StatusPreconditionFailed},
 		{"other member", "c1", "a", "a", "/raft/v1/stream", http.StatusPreconditionFailed},
-		{"unknown sender", "c1", "e", "b", "/raft/v1/stream", http.StatusForbidden},
+		{"removed sender", "c1", "e", "b", "/raft/v1/stream", http.StatusGone},
+		{"sender with another disk", "c1", "f", "b", "/raft/v1/stream", http.StatusConflict},
 		{"no sender", "c1", "", "b", "/raft/v1/forward", http.StatusForbidden},
 		{"no upgrade", "c1", "a", "b", "/raft/v1/stream", http.StatusUpgradeRequired},
 		{"no such path", "c1", "a", "b", "/raft/v1/else", http.StatusNotFound},
@@ -225,6 +275,7 @@ func TestStrangersAreRefused(t *testing.T) {
 		req.Header.Set("X-Raft-Cluster", c.cluster)
 		req.Header.Set("X-Raft-From", c.from)
 		req.Header.Set("X-Raft-To", c.to)
+		req.Header.Set("X-Raft-Storage", "77")
 		resp, err := http.DefaultClient.Do(req)
 		if err != nil {
 			t.Fatal(err)

@@ -21,8 +21,9 @@ import (
 //	01 'B'           base: index, term, 8 bytes LE each
 //	02 index(8 BE)   entry: uvarint term, kind byte, data
 type Store struct {
-	db   *pebble.DB
-	last uint64 // of Append alone
+	db *pebble.DB
+	// base and last are those of Append alone.
+	base, last uint64
 }
 
 var _ raftstore.LogStore = (*Store)(nil)
@@ -59,7 +60,7 @@ func Open(dir string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	s.last = st.Last
+	s.base, s.last = st.Base.Index, st.Last
 	return s, nil
 }
 
@@ -98,7 +99,9 @@ func (s *Store) State() (raftstore.LogState, error) {
 		st.Base = raftstore.LogPosition{Index: le.Uint64(b), Term: le.Uint64(b[8:])}
 	}
 	st.Last = st.Base.Index
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{entryPrefix}, UpperBound: []byte{entriesEnd}})
+	// From the base on, not from the start of the keys: what was trimmed away
+	// lies there as tombstones.
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: entryKey(st.Base.Index + 1), UpperBound: []byte{entriesEnd}})
 	if err != nil {
 		return st, fmt.Errorf("pebblelog: %w", err)
 	}
@@ -128,17 +131,22 @@ func (s *Store) get(key []byte, size int) ([]byte, error) {
 func (s *Store) Append(g raftstore.LogGroup, sync bool) error {
 	b := s.db.NewBatch()
 	defer b.Close()
-	last := s.last
+	base, last := s.base, s.last
 	le := binary.LittleEndian
 	if g.Base != nil {
-		if err := b.DeleteRange([]byte{entryPrefix}, []byte{entriesEnd}, nil); err != nil {
+		if err := setBase(b, *g.Base, []byte{entryPrefix}, []byte{entriesEnd}); err != nil {
 			return err
 		}
-		v := le.AppendUint64(le.AppendUint64(nil, g.Base.Index), g.Base.Term)
-		if err := b.Set(keyBase, v, nil); err != nil {
+		base, last = g.Base.Index, g.Base.Index
+	}
+	if t := g.Trim; t != nil {
+		if t.Index < base || t.Index > last {
+			return fmt.Errorf("pebblelog: cannot trim to %d a log from %d to %d", t.Index, base, last)
+		}
+		if err := setBase(b, *t, entryKey(base+1), entryKey(t.Index+1)); err != nil {
 			return err
 		}
-		last = g.Base.Index
+		base = t.Index
 	}
 	if n := len(g.Entries); n > 0 {
 		if err := setEntries(b, g.Entries, last); err != nil {
@@ -159,8 +167,17 @@ func (s *Store) Append(g raftstore.LogGroup, sync bool) error {
 	if err := b.Commit(opts); err != nil {
 		return fmt.Errorf("pebblelog: commit: %w", err)
 	}
-	s.last = last
+	s.base, s.last = base, last
 	return nil
+}
+
+// setBase moves the base and deletes the entries from..to-1.
+func setBase(b *pebble.Batch, base raftstore.LogPosition, from, to []byte) error {
+	if err := b.DeleteRange(from, to, nil); err != nil {
+		return err
+	}
+	le := binary.LittleEndian
+	return b.Set(keyBase, le.AppendUint64(le.AppendUint64(nil, base.Index), base.Term), nil)
 }
 
 // setEntries writes entries over a log that ends at last.

@@ -74,6 +74,10 @@ func appendGroup(t *testing.T, log *pebblelog.Store, d *datadriven.TestData) str
 		g.Base = new(raftstore.LogPosition)
 		d.ScanArgs(t, "base", &g.Base.Index, &g.Base.Term)
 	}
+	if d.HasArg("trim") {
+		g.Trim = new(raftstore.LogPosition)
+		d.ScanArgs(t, "trim", &g.Trim.Index, &g.Trim.Term)
+	}
 	if d.HasArg("hard") {
 		g.Hard = new(raftstore.HardState)
 		d.ScanArgs(t, "hard", &g.Hard.Term, &g.Hard.Vote, &g.Hard.Commit)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 
 	"github.com/strakeproject/strake/raftstore"
@@ -72,9 +73,10 @@ type endpoint struct {
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
 
-	mu    sync.Mutex
-	inbox []arrival
-	wake  chan struct{}
+	mu       sync.Mutex
+	inbox    []arrival
+	accepted map[uint64]bool // members whose Contact was accepted
+	wake     chan struct{}
 }
 
 type arrival struct {
@@ -85,6 +87,7 @@ type arrival struct {
 func (e *endpoint) Start(self raftstore.Member, _ uint64, h raftstore.Handler) error {
 	e.self, e.h = self, h
 	e.wake = make(chan struct{}, 1)
+	e.accepted = make(map[uint64]bool)
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.net.mu.Lock()
 	defer e.net.mu.Unlock()
@@ -98,9 +101,41 @@ func (e *endpoint) Start(self raftstore.Member, _ uint64, h raftstore.Handler) e
 
 func (e *endpoint) SetPeer(raftstore.Member) {}
 
-func (e *endpoint) Send(m raftstore.Message) {
-	peer, ok := e.net.route(e, m.To)
+func (e *endpoint) RemovePeer(id uint64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.accepted, id)
+}
+
+// connect returns the member to if a message reaches it now and it accepts this
+// one.
+func (e *endpoint) connect(to uint64) (*endpoint, error) {
+	peer, ok := e.net.route(e, to)
 	if !ok {
+		return nil, raftstore.ErrDropped
+	}
+	peer.mu.Lock()
+	accepted := peer.accepted[e.self.ID]
+	peer.mu.Unlock()
+	if accepted {
+		return peer, nil
+	}
+	if err := peer.h.Contact(e.self); err != nil {
+		e.h.Refused(err)
+		return nil, errors.Join(raftstore.ErrDropped, err)
+	}
+	if err := e.h.Contact(peer.self); err != nil {
+		return nil, errors.Join(raftstore.ErrDropped, err)
+	}
+	peer.mu.Lock()
+	peer.accepted[e.self.ID] = true
+	peer.mu.Unlock()
+	return peer, nil
+}
+
+func (e *endpoint) Send(m raftstore.Message) {
+	peer, err := e.connect(m.To)
+	if err != nil {
 		e.h.Unreachable(m.To)
 		return
 	}
@@ -134,9 +169,9 @@ func (e *endpoint) deliver() {
 // Forward calls the leader and carries its answer back, if the way is open both
 // times.
 func (e *endpoint) Forward(ctx context.Context, to uint64, cmds [][]byte) ([]raftstore.Outcome, error) {
-	peer, ok := e.net.route(e, to)
-	if !ok {
-		return nil, raftstore.ErrDropped
+	peer, err := e.connect(to)
+	if err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -150,6 +185,27 @@ func (e *endpoint) Forward(ctx context.Context, to uint64, cmds [][]byte) ([]raf
 		outs[i].Err = carry(out.Err)
 	}
 	return outs, nil
+}
+
+// SendSnapshot links or copies the files.
+func (e *endpoint) SendSnapshot(ctx context.Context, to uint64, head []byte, dir string) error {
+	peer, err := e.connect(to)
+	if err != nil {
+		return err
+	}
+	target, err := peer.h.BeginSnapshot(head)
+	if err != nil {
+		return err
+	}
+	return peer.h.EndSnapshot(head, replaceDir(target, dir))
+}
+
+// replaceDir makes target a copy of dir.
+func replaceDir(target, dir string) error {
+	if err := os.RemoveAll(target); err != nil {
+		return err
+	}
+	return os.CopyFS(target, os.DirFS(dir))
 }
 
 // carry strips an error to what a real network would carry.
