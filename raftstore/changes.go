@@ -1,6 +1,7 @@
 package raftstore
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -133,13 +134,21 @@ func (n *Node) proposeChange(st *loopState) bool {
 	if n.lead.began != st.term {
 		return false // not before what earlier leaders did is applied
 	}
+	var c change
+	waiting := n.changes.peek()
+	err := json.Unmarshal(waiting, &c)
+	if err == nil {
+		err = n.admitChange(&c)
+	}
+	if unproven(err) && st.ticks-st.ledSince < uint64(n.cfg.ElectionTicks) {
+		return false // a new leader has not yet heard of everybody
+	}
 	calls := n.changes.takeOne()
 	if len(calls) == 0 {
 		return false
 	}
-	var c change
-	if err := json.Unmarshal(calls[0].cmd, &c); err != nil {
-		answer(calls, Outcome{Err: fmt.Errorf("%w: malformed change", ErrDropped)})
+	if !bytes.Equal(calls[0].cmd, waiting) {
+		answer(calls, Outcome{Err: ErrDropped}) // whose turn it was has left; the next asks again
 		return false
 	}
 	if c.Op == opRemove && c.Member.ID == n.id && n.membership().voters() > 1 {
@@ -149,11 +158,16 @@ func (n *Node) proposeChange(st *loopState) bool {
 		answer(calls, Outcome{Err: ErrDropped})
 		return false
 	}
-	if err := n.admitChange(&c); err != nil {
+	if err != nil {
 		answer(calls, Outcome{Index: n.Status().Applied, Result: refusal(err).encode()})
 		return false
 	}
 	return n.stepChange(st, calls, c)
+}
+
+// unproven reports whether a refusal may be for want of news.
+func unproven(err error) bool {
+	return errors.Is(err, ErrNotCaughtUp) || errors.Is(err, ErrWouldLoseQuorum)
 }
 
 // admitChange refuses what only the leader can see to be unwise, and draws the
@@ -175,12 +189,12 @@ func (n *Node) admitChange(c *change) error {
 	}
 	st := n.raft.Status()
 	if pr := st.Progress[c.Member.ID]; c.Op == opPromote &&
-		(!pr.RecentActive || pr.State != tracker.StateReplicate || pr.Match+maxPromoteLag < st.GetCommit()) {
+		(!n.isActive(c.Member.ID, pr) || pr.State != tracker.StateReplicate || pr.Match+maxPromoteLag < st.GetCommit()) {
 		return fmt.Errorf("%w: member %x is at index %d of %d", ErrNotCaughtUp, c.Member.ID, pr.Match, st.GetCommit())
 	}
 	active := 0
 	for _, m := range next.Members {
-		if !m.Learner && (m.ID == n.id || st.Progress[m.ID].RecentActive) {
+		if !m.Learner && n.isActive(m.ID, st.Progress[m.ID]) {
 			active++
 		}
 	}

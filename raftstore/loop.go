@@ -8,6 +8,7 @@ import (
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
+	"go.etcd.io/raft/v3/tracker"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -124,6 +125,7 @@ type loopState struct {
 	term     uint64
 	leader   uint64
 	role     raft.StateType
+	ledSince uint64 // tick at which this member was elected
 }
 
 func (n *Node) runLoop() {
@@ -154,6 +156,7 @@ func (n *Node) runLoop() {
 			return
 		case <-ticker.C:
 			st.ticks++
+			n.noteActive(&st)
 			n.raft.Tick()
 			n.attachMembers(&st)
 		case <-n.inbox.wake:
@@ -300,7 +303,27 @@ func (n *Node) noteState(st *loopState) {
 	n.leader.set(leader)
 	if role == raft.StateLeader {
 		n.lead.await(term)
+		st.ledSince = st.ticks
 	}
+}
+
+// noteActive notes which members a leader has heard of, just before raft may
+// forget: it starts to count anew at every election timeout.
+func (n *Node) noteActive(st *loopState) {
+	clear(n.heardOf)
+	if st.role != raft.StateLeader {
+		return
+	}
+	n.raft.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
+		if pr.RecentActive {
+			n.heardOf[id] = true
+		}
+	})
+}
+
+// isActive reports whether a leader has heard of a member lately.
+func (n *Node) isActive(id uint64, pr tracker.Progress) bool {
+	return id == n.id || pr.RecentActive || n.heardOf[id]
 }
 
 // transfer runs on the loop.
@@ -312,7 +335,7 @@ func (n *Node) transfer(to uint64) {
 	if to == 0 {
 		var best uint64
 		for id, pr := range st.Progress {
-			if id != n.id && pr.RecentActive && (to == 0 || pr.Match > best || pr.Match == best && id < to) {
+			if id != n.id && !pr.IsLearner && n.isActive(id, pr) && (to == 0 || pr.Match > best || pr.Match == best && id < to) {
 				to, best = id, pr.Match
 			}
 		}

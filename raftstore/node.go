@@ -64,6 +64,7 @@ type Node struct {
 	lead           leadRun
 	unattached     map[uint64]uint64 // members seen with a storage not yet recorded
 	takingSnapshot bool              // raft was just given one
+	heardOf        map[uint64]bool   // as a leader, at the latest tick
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -271,6 +272,7 @@ func (n *Node) start(pos Position, id identity) error {
 	n.leader.changed = make(chan struct{})
 	n.leader.tenures = make(map[*tenure]struct{})
 	n.unattached = make(map[uint64]uint64)
+	n.heardOf = make(map[uint64]bool)
 	n.setApplied(pos)
 	n.publish()
 	self, ok := n.membership().member(n.id)

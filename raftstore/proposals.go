@@ -70,6 +70,19 @@ func (q *callQueue) take() []*call { return q.takeUpTo(maxFrameCommands) }
 // takeOne removes the first call whose caller still waits.
 func (q *callQueue) takeOne() []*call { return q.takeUpTo(1) }
 
+// peek returns the command of the first call whose caller still waits; nil if
+// there is none.
+func (q *callQueue) peek() []byte {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, c := range q.calls {
+		if !c.gone {
+			return c.cmd
+		}
+	}
+	return nil
+}
+
 func (q *callQueue) takeUpTo(limit int) []*call {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -71,7 +71,7 @@ func (n *Node) publish() {
 	if st.Role == Leader {
 		n.raft.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
 			if id != n.id {
-				st.Peers = append(st.Peers, PeerStatus{ID: id, Match: pr.Match, Active: pr.RecentActive})
+				st.Peers = append(st.Peers, PeerStatus{ID: id, Match: pr.Match, Active: n.isActive(id, pr)})
 			}
 		})
 	}
