@@ -197,7 +197,7 @@ func TestSerialisationAgreesWithGoSystemd(t *testing.T) {
 		for _, o := range f.Options() {
 			options = append(options, sdunit.NewUnitOption(o.Section, o.Name, o.Value))
 		}
-		theirs, err := sdunit.Deserialize(strings.NewReader(text))
+		theirs, err := sdunit.DeserializeOptions(strings.NewReader(text))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -46,12 +46,18 @@ func TestOptionsReadAsFleetReadsThem(t *testing.T) {
 		{"a boot id counts as a machine id", "a.service", "X-ConditionMachineBootID=b", `MachineID "b"`},
 		{"a machine id may be the instance", "a@m7.service", "MachineID=%i", `MachineID "m7"`},
 		{"legacy values come first", "a.service", "MachineOf=b.service\nX-ConditionMachineOf=c.service", `MachineOf ["c.service" "b.service"]`},
-		{"metadata of one key are alternatives", "a.service", "MachineMetadata=\"region=eu\" \"disk=ssd\"\nMachineMetadata=region=us\nX-ConditionMachineMetadata=region=eu",
-			`MachineMetadata map["disk":["ssd"] "region":["eu" "us"]]`},
-		{"quotes without a space between join", "a.service", `MachineMetadata="a=1""b=2"`,
-			`warning MachineMetadata:2: MachineMetadata "a=1b=2" is not one key=value pair and is ignored: it constrains nothing`},
-		{"a value not wholly quoted is one", "a.service", `MachineMetadata="region=x" disk=y`,
-			`warning MachineMetadata:2: MachineMetadata "\"region=x\" disk=y" is not one key=value pair and is ignored: it constrains nothing`},
+		{
+			"metadata of one key are alternatives", "a.service", "MachineMetadata=\"region=eu\" \"disk=ssd\"\nMachineMetadata=region=us\nX-ConditionMachineMetadata=region=eu",
+			`MachineMetadata map["disk":["ssd"] "region":["eu" "us"]]`,
+		},
+		{
+			"quotes without a space between join", "a.service", `MachineMetadata="a=1""b=2"`,
+			`warning MachineMetadata:2: MachineMetadata "a=1b=2" is not one key=value pair and is ignored: it constrains nothing`,
+		},
+		{
+			"a value not wholly quoted is one", "a.service", `MachineMetadata="region=x" disk=y`,
+			`warning MachineMetadata:2: MachineMetadata "\"region=x\" disk=y" is not one key=value pair and is ignored: it constrains nothing`,
+		},
 		{"a space inside quotes stays", "a.service", `MachineMetadata="rack=a b"  "c=d"`, `MachineMetadata map["c":["d"] "rack":["a b"]]`},
 		{"continued lists join", "a.service", "MachineMetadata=\"a=1\" \\\n  \"b=2\"", `MachineMetadata map["a":["1"] "b":["2"]]`},
 		{"metadata without a value are ignored", "a.service", "MachineMetadata=disk=%i\nMachineMetadata=novalue\nMachineMetadata=a=b=c\nMachineMetadata==x", `

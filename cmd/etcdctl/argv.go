@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -94,7 +93,7 @@ func (n *normaliser) find(name string) *kong.Flag {
 func (n *normaliser) command(name string) error {
 	i := slices.IndexFunc(n.node.Children, func(c *kong.Node) bool { return c.Name == name })
 	if i < 0 {
-		return fmt.Errorf("No help topic for '%s'", name) //nolint:staticcheck // the original's words
+		return unknownCommand(name)
 	}
 	n.node = n.node.Children[i]
 	n.commands = append(n.commands, name)
@@ -113,3 +112,9 @@ func (n *normaliser) result() []string {
 	}
 	return out
 }
+
+// unknownCommand is the name of a command that there is not.
+type unknownCommand string
+
+// Error has the original's words.
+func (c unknownCommand) Error() string { return "No help topic for '" + string(c) + "'" }

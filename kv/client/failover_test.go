@@ -109,8 +109,10 @@ func TestAServersFailureLeavesAWriteInDoubtAndAReadToOthers(t *testing.T) {
 		body   string
 		want   []error
 	}{
-		{500, `{"errorCode":300,"message":"Raft Internal Error","cause":"etcdserver: request timed out","index":0}`,
-			[]error{kv.ErrOutcomeUnknown, kv.ErrInternal}},
+		{
+			500, `{"errorCode":300,"message":"Raft Internal Error","cause":"etcdserver: request timed out","index":0}`,
+			[]error{kv.ErrOutcomeUnknown, kv.ErrInternal},
+		},
 		{502, `bad gateway`, []error{kv.ErrOutcomeUnknown}},
 		{200, `{"action":`, []error{kv.ErrOutcomeUnknown}},
 	} {

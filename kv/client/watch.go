@@ -69,7 +69,7 @@ func (w *watcher) run(ctx context.Context, yield func(kv.Event, error) bool) {
 	for {
 		opened := time.Now()
 		ev, err := w.read()
-		w.poll.Close()
+		_ = w.poll.Close() // it was read, or is not wanted any more
 		if err == nil {
 			w.next = ev.Index + 1
 			w.pause = 0

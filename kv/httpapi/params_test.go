@@ -34,27 +34,35 @@ func (e *echo) do(op, key string, args ...any) (kv.Event, error) {
 func (e *echo) Get(_ context.Context, key string, o kv.GetOptions) (kv.Event, error) {
 	return e.do("Get", key, o)
 }
+
 func (e *echo) Set(_ context.Context, key, value string, o kv.SetOptions) (kv.Event, error) {
 	return e.do("Set", key, value, o)
 }
+
 func (e *echo) Create(_ context.Context, key, value string, o kv.CreateOptions) (kv.Event, error) {
 	return e.do("Create", key, value, o)
 }
+
 func (e *echo) CreateInOrder(_ context.Context, dir, value string, o kv.CreateOptions) (kv.Event, error) {
 	return e.do("CreateInOrder", dir, value, o)
 }
+
 func (e *echo) Update(_ context.Context, key, value string, o kv.UpdateOptions) (kv.Event, error) {
 	return e.do("Update", key, value, o)
 }
+
 func (e *echo) Delete(_ context.Context, key string, o kv.DeleteOptions) (kv.Event, error) {
 	return e.do("Delete", key, o)
 }
+
 func (e *echo) CompareAndSwap(_ context.Context, key, value string, c kv.Condition, o kv.UpdateOptions) (kv.Event, error) {
 	return e.do("CompareAndSwap", key, value, c, o)
 }
+
 func (e *echo) CompareAndDelete(_ context.Context, key string, c kv.Condition) (kv.Event, error) {
 	return e.do("CompareAndDelete", key, c)
 }
+
 func (e *echo) Watch(_ context.Context, key string, o kv.WatchOptions) (*kv.Watch, error) {
 	_, err := e.do("Watch", key, o)
 	return &kv.Watch{Events: func(func(kv.Event, error) bool) {}}, err

@@ -299,6 +299,7 @@ func (trio) Members() []httpapi.Member {
 		{ID: 0x1a, Name: "a", PeerURLs: []string{"http://a:7001", "http://a:2380"}, ClientURLs: []string{"http://a:2379"}},
 	}
 }
+
 func (c trio) Leader() uint64 {
 	if c.sick {
 		return 0

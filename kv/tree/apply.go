@@ -58,7 +58,7 @@ func (x *txn) done() {
 	if x.locked {
 		x.t.hub.mu.Unlock()
 	}
-	x.b.Close() // it has been committed or serves nobody
+	_ = x.b.Close() // it has been committed or serves nobody
 }
 
 // commit writes the batch and makes its effects known: first to reads, then to

@@ -220,7 +220,7 @@ func (m *model) expire(now time.Time) {
 		if first == nil {
 			return
 		}
-		m.drop(kv.ActionExpire, *first)
+		_, _ = m.drop(kv.ActionExpire, *first)
 	}
 }
 

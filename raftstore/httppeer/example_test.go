@@ -41,7 +41,7 @@ func Example() {
 	}
 	transport := httppeer.New(httppeer.Config{})
 	server := &http.Server{Handler: transport}
-	go server.Serve(listener)
+	go func() { _ = server.Serve(listener) }()
 	defer server.Close()
 
 	log, err := pebblelog.Open(filepath.Join(dir, "log"), pebblelog.Options{})

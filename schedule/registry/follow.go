@@ -62,7 +62,6 @@ func (f *follower) run(ctx context.Context) {
 			err = f.load(ctx)
 		}
 		if err == nil {
-			reload = false
 			err = f.watch(ctx)
 			reload = errors.Is(err, kv.ErrHistoryCleared) || errors.Is(err, errStoreReset) ||
 				errors.Is(err, &kv.Error{Code: kv.CodeWatcherCleared})

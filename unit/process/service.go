@@ -24,7 +24,7 @@ type service struct {
 	startPre, start, startPost, stop, stopPost []command
 
 	restart                    string // Restart=
-	restartSec                 time.Duration
+	restartDelay               time.Duration
 	success, noRestart, always exitSet // SuccessExitStatus=, RestartPrevent..., RestartForce...
 	limitInterval              time.Duration
 	limitBurst                 int // starts in limitInterval; 0: no limit
@@ -89,7 +89,7 @@ func (r *settings) service(n unit.Name) *service {
 		stop:          r.commands("ExecStop"),
 		stopPost:      r.commands("ExecStopPost"),
 		restart:       r.choice("Restart", restarts...),
-		restartSec:    r.span("RestartSec", 100*time.Millisecond),
+		restartDelay:  r.span("RestartSec", 100*time.Millisecond),
 		success:       r.exits("SuccessExitStatus"),
 		noRestart:     r.exits("RestartPreventExitStatus"),
 		always:        r.exits("RestartForceExitStatus"),

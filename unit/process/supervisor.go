@@ -177,8 +177,8 @@ func (s *supervisor) live() {
 		}
 		if !s.again && a.restarts() {
 			s.set("activating", "auto-restart", func(st *unit.State) { st.Result = a.result })
-			s.say("Restart number %d in %s.", restarts, svc.restartSec)
-			switch a.wait(nil, svc.restartSec, true) {
+			s.say("Restart number %d in %s.", restarts, svc.restartDelay)
+			switch a.wait(nil, svc.restartDelay, true) {
 			case timedOut:
 				restarts++
 				continue
