@@ -28,6 +28,7 @@ type cli struct {
 	Load          loadCmd          `cmd:"" help:"Have units placed on machines and loaded there, submitting them first if need be."`
 	Start         startCmd         `cmd:"" help:"Have units run, submitting them first if need be."`
 	Stop          stopCmd          `cmd:"" help:"Have units stop and stay loaded where they are."`
+	Restart       restartCmd       `cmd:"" help:"Have units stop and run again where they are."`
 	Unload        unloadCmd        `cmd:"" help:"Have units stop and leave their machines."`
 	Destroy       destroyCmd       `cmd:"" help:"Remove units from the cluster."`
 	Cat           catCmd           `cmd:"" help:"Print the file of a unit."`

@@ -299,25 +299,3 @@ func (a *Agent) heldNames(ctx context.Context) ([]string, error) {
 	}
 	return names, nil
 }
-
-// withdrawAll removes what was told of the given units and of all others.
-func (r *reporter) withdrawAll(ctx context.Context, names []string) error {
-	r.mu.Lock()
-	for name := range r.units {
-		names = append(names, name)
-	}
-	r.mu.Unlock()
-	slices.Sort(names)
-	var (
-		mu  sync.Mutex
-		all error // protected by mu
-	)
-	r.each(slices.Compact(names), func(name string) error {
-		err := r.withdraw(ctx, name)
-		mu.Lock()
-		defer mu.Unlock()
-		all = errors.Join(all, err)
-		return err
-	})
-	return all
-}

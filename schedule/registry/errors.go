@@ -32,8 +32,10 @@ var (
 	ErrLeaseLost = errors.New("lease is lost")
 	// ErrNewerEngine: the cluster is run by engines of a later version.
 	ErrNewerEngine = errors.New("cluster runs a newer engine version")
-	errCorrupt     = errors.New("cannot be read")
 )
+
+// errCorrupt is for a unit whose keys make no sense.
+var errCorrupt = errors.New("cannot be read")
 
 // InvalidError is the refusal of a unit name, unit file, state word, machine
 // ID or metadata key. Its text is fleet's own, without decoration, because
