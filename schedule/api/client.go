@@ -44,6 +44,8 @@ type Client struct {
 	timeout time.Duration
 }
 
+var _ JournalSource = (*Client)(nil)
+
 // NewClient returns a client. It does not connect yet. Close it.
 func NewClient(cfg ClientConfig) (*Client, error) {
 	if cfg.Endpoint == "" {
@@ -163,7 +165,7 @@ func (c *Client) Journal(ctx context.Context, machineID, name string, opts unit.
 		defer resp.Body.Close()
 		dec := json.NewDecoder(resp.Body)
 		for {
-			var e JournalEntry
+			var e journalLine
 			err := dec.Decode(&e)
 			if errors.Is(err, io.EOF) {
 				return

@@ -93,9 +93,9 @@ func (s *Server) journal(w http.ResponseWriter, r *http.Request, name string) {
 	_ = out.Flush() // not every writer can; the entries come in any case
 	enc := json.NewEncoder(w)
 	for entry, err := range s.cfg.Journal.Journal(r.Context(), machine, name, opts) {
-		line := JournalEntry{Time: entry.Time, Unit: entry.Unit, Identifier: entry.Identifier, PID: entry.PID, Message: entry.Message}
+		line := journalLine{Time: entry.Time, Unit: entry.Unit, Identifier: entry.Identifier, PID: entry.PID, Message: entry.Message}
 		if err != nil {
-			line = JournalEntry{Error: err.Error()}
+			line = journalLine{Error: err.Error()}
 		}
 		if enc.Encode(line) != nil || err != nil {
 			return

@@ -149,8 +149,8 @@ func (v *metadataValue) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// JournalEntry is one line that a unit has written on a machine.
-type JournalEntry struct {
+// journalLine is one line that a unit has written on a machine.
+type journalLine struct {
 	Time       time.Time `json:"time"`
 	Unit       string    `json:"unit"`
 	Identifier string    `json:"identifier"`

@@ -26,6 +26,9 @@ type unitRecord struct {
 }
 
 func (m *mirror) putJob(name, field string, n kv.Node) {
+	if field == "job-state" && !m.scope.States {
+		return // of use only for Current, and it changes with every start and stop
+	}
 	rec := m.units[name]
 	if rec == nil {
 		rec = &unitRecord{}

@@ -47,7 +47,7 @@ type Unit struct {
 	// is not, and always empty for a global unit.
 	Machine string
 	// Launched is the ID of the machine whose agent last reported the unit as
-	// launched there, and goes on doing so.
+	// launched there, and goes on doing so. Empty in a View without states.
 	Launched string
 	// Current is the state that the unit is in as far as the registry shows:
 	// Inactive unless its machine publishes a state for it, then Loaded or

@@ -16,7 +16,8 @@ type Scope struct {
 	// Machine limits the view to what the agent of the machine with that ID
 	// needs: units scheduled to it, global units, and the machine itself.
 	Machine string
-	// States takes in unit states, which change far more often than all else.
+	// States takes in unit states, published and current, which change far more
+	// often than all else.
 	States bool
 }
 
@@ -28,9 +29,6 @@ type Changes struct {
 	Machines []string // machine IDs
 	States   []string // names of units of which a machine's state has changed
 }
-
-// Empty reports whether nothing differs.
-func (c Changes) Empty() bool { return len(c.Units)+len(c.Machines)+len(c.States) == 0 }
 
 // View is an image of a registry, kept current by watches. It includes every
 // write made through its own Registry as soon as that write has returned, and

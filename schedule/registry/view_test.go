@@ -126,6 +126,7 @@ func TestViewOfAnAgentTakesInItsOwnAlone(t *testing.T) {
 		ok(t, other.CreateUnit(ctx, "a.service", parse(t, sleeper), registry.Launched))
 		ok(t, other.Schedule(ctx, "a.service", "m2"))
 		ok(t, other.PublishState(ctx, hello(t, "a.service", "m2"), time.Minute))
+		ok(t, other.Launch(ctx, "a.service", "m2", time.Minute))
 		ok(t, other.SetMetadata(ctx, "m2", "k", "v"))
 		expect(t, "elsewhere", changes(v), "units[] machines[] states[]")
 		select {
@@ -142,6 +143,8 @@ func TestViewOfAnAgentTakesInItsOwnAlone(t *testing.T) {
 		if u, _ := v.Unit("a.service"); u.File.String() != sleeper {
 			t.Fatalf("came: got file %q", u.File)
 		}
+		ok(t, other.Launch(ctx, "a.service", "m1", time.Minute))
+		expect(t, "launched", changes(v), "units[] machines[] states[]")
 		ok(t, other.Reschedule(ctx, "a.service", "m1", "m2"))
 		expect(t, "went", changes(v), "units[a.service] machines[] states[]")
 		if got := len(v.Units()); got != 1 {
