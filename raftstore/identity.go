@@ -40,6 +40,19 @@ type Cluster struct {
 	Initial, Members []Member
 }
 
+// HasMember reports whether a directory holds a member, so that Open would
+// restart it.
+func HasMember(dir string) (bool, error) {
+	_, err := os.Stat(filepath.Join(dir, identityFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("raftstore: %w", err)
+	}
+	return true, nil
+}
+
 // loadIdentity reads the identity of dir, or draws up one from cfg and stores
 // it.
 func loadIdentity(cfg *Config) (identity, error) {

@@ -132,36 +132,56 @@ func (n *Node) runLoop() {
 	defer n.recoverBroken("raft loop")
 	ticker := time.NewTicker(n.cfg.TickInterval)
 	defer ticker.Stop()
-	var st loopState
-	if ms := n.membership(); ms.voters() == 1 && isVoter(ms, n.id) {
-		// Nobody else can win: do not wait for the election timeout.
-		if err := n.raft.Campaign(); err != nil {
-			n.fail(fmt.Errorf("raftstore: campaign: %w", err))
-			return
-		}
+	if err := n.campaignAlone(); err != nil {
+		n.fail(err)
+		return
 	}
 	for {
-		n.step()
-		n.handleReady(&st)
-		if n.frameProposals(&st) || n.proposeChange(&st) || n.sendReads(&st) {
-			n.handleReady(&st)
-		}
-		if n.takingSnapshot {
-			n.takingSnapshot = false
-			n.snapshotDone() // raft did not want it
-		}
-		n.publish()
+		n.turn(&n.loop)
 		select {
 		case <-n.ctx.Done():
 			return
 		case <-ticker.C:
-			st.ticks++
-			n.noteActive(&st)
-			n.raft.Tick()
-			n.attachMembers(&st)
+			n.tick(&n.loop)
 		case <-n.inbox.wake:
 		}
 	}
+}
+
+// campaignAlone makes the only voter leader at once: nobody else can win.
+func (n *Node) campaignAlone() error {
+	if ms := n.membership(); ms.voters() != 1 || !isVoter(ms, n.id) {
+		return nil
+	}
+	if err := n.raft.Campaign(); err != nil {
+		return fmt.Errorf("raftstore: campaign: %w", err)
+	}
+	return nil
+}
+
+// turn does all there is to do now: what came in, what waits, and everything
+// that follows from it.
+func (n *Node) turn(st *loopState) {
+	n.step()
+	n.handleReady(st)
+	// Each gets its chance in every turn, so that none can starve another.
+	framed, changed, asked := n.frameProposals(st), n.proposeChange(st), n.sendReads(st)
+	if framed || changed || asked {
+		n.handleReady(st)
+	}
+	if n.takingSnapshot {
+		n.takingSnapshot = false
+		n.snapshotDone() // raft did not want it
+	}
+	n.publish()
+}
+
+// tick moves the raft clock.
+func (n *Node) tick(st *loopState) {
+	st.ticks++
+	n.noteActive(st)
+	n.raft.Tick()
+	n.attachMembers(st)
 }
 
 // step feeds raft what came in.

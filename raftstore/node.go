@@ -58,9 +58,12 @@ type Node struct {
 	leader    leaderBoard
 	status    atomic.Pointer[Status]
 	position  atomic.Pointer[Position] // of the state machine
+	pos       Position                 // likewise; of the apply goroutine
+	announced uint64                   // term that the loop knows to be applied; likewise
 	snaps     snapshots
 
 	// The rest belongs to the loop.
+	loop           loopState
 	lead           leadRun
 	unattached     map[uint64]uint64 // members seen with a storage not yet recorded
 	takingSnapshot bool              // raft was just given one
@@ -86,6 +89,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		err = n.prepare(ctx)
 	}
 	if err == nil {
+		n.launch()
 		return n, nil
 	}
 	if cfg.StateMachine != nil {
@@ -240,6 +244,7 @@ func (n *Node) appliedPosition() (Position, membership) {
 	return pos, ms
 }
 
+// start makes all that the goroutines need.
 func (n *Node) start(pos Position, id identity) error {
 	rn, err := raft.NewRawNode(&raft.Config{
 		ID:                        n.id,
@@ -273,6 +278,7 @@ func (n *Node) start(pos Position, id identity) error {
 	n.leader.tenures = make(map[*tenure]struct{})
 	n.unattached = make(map[uint64]uint64)
 	n.heardOf = make(map[uint64]bool)
+	n.pos = pos
 	n.setApplied(pos)
 	n.publish()
 	self, ok := n.membership().member(n.id)
@@ -287,14 +293,18 @@ func (n *Node) start(pos Position, id identity) error {
 		n.cancel()
 		return fmt.Errorf("raftstore: start transport: %w", err)
 	}
+	return nil
+}
+
+// launch starts the goroutines.
+func (n *Node) launch() {
 	n.tasks.Go(n.runLoop)
 	n.tasks.Go(n.runAppends)
-	n.tasks.Go(func() { n.runApplies(pos) })
+	n.tasks.Go(n.runApplies)
 	if n.snapshotter != nil {
 		n.tasks.Go(n.runCompactor)
 	}
 	go n.shutdown()
-	return nil
 }
 
 // peers returns the other members, and those of seeds that were not removed:

@@ -16,17 +16,25 @@ func (n *Node) runAppends() {
 		if !ok {
 			return
 		}
-		if err := n.appendAll(batch); err != nil {
-			n.fail(err)
+		if err := n.appendTurn(batch); err != nil {
+			if n.ctx.Err() == nil {
+				n.fail(err)
+			}
 			return
 		}
-		if to := n.trim.Swap(0); to > 0 {
-			if err := n.raftLog.trim(to); err != nil {
-				n.fail(fmt.Errorf("raftstore: %w", err))
-				return
-			}
+	}
+}
+
+func (n *Node) appendTurn(batch []work) error {
+	if err := n.appendAll(batch); err != nil {
+		return err
+	}
+	if to := n.trim.Swap(0); to > 0 {
+		if err := n.raftLog.trim(to); err != nil {
+			return fmt.Errorf("raftstore: %w", err)
 		}
 	}
+	return nil
 }
 
 // appendAll writes messages in groups that end where a snapshot comes.
@@ -114,26 +122,32 @@ func (n *Node) release(responses []*raftpb.Message) {
 	}
 }
 
-// runApplies feeds committed entries to the state machine, from after pos on.
-func (n *Node) runApplies(pos Position) {
+// runApplies feeds committed entries to the state machine.
+func (n *Node) runApplies() {
 	defer n.recoverBroken("state machine")
-	announced := uint64(0) // the term that the loop knows to be applied
 	for {
 		batch, ok := n.applies.next(n.ctx)
 		if !ok {
 			return
 		}
-		if err := n.applyAll(batch, &pos); err != nil {
+		if err := n.applyTurn(batch); err != nil {
 			if n.ctx.Err() == nil {
 				n.fail(err)
 			}
 			return
 		}
-		if term := pos.Term; term != announced {
-			announced = term
-			n.inbox.request(func() { n.lead.begin(n.ctx, term, n.cfg.Lead) })
-		}
 	}
+}
+
+func (n *Node) applyTurn(batch []work) error {
+	if err := n.applyAll(batch, &n.pos); err != nil {
+		return err
+	}
+	if term := n.pos.Term; term != n.announced {
+		n.announced = term
+		n.inbox.request(func() { n.lead.begin(n.ctx, term, n.cfg.Lead) })
+	}
+	return nil
 }
 
 // applyAll works off a batch. All entries up to a snapshot are applied together.
@@ -159,7 +173,7 @@ func (n *Node) applyAll(batch []work, pos *Position) error {
 		return err
 	}
 	for _, w := range batch {
-		n.release(w.message.GetResponses())
+		n.release(w.message.GetResponses()) // an installation has none
 	}
 	return nil
 }
