@@ -26,13 +26,12 @@ func (s *Server) listMachines(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	machines, err := s.reg.Machines(r.Context())
+	machines, next, err := s.machines.page(token, func() ([]registry.Machine, error) { return s.reg.Machines(r.Context()) })
 	if err != nil {
 		s.broken(w, err)
 		return
 	}
-	var page machinePage
-	machines, page.NextPageToken = pageOf(machines, token)
+	page := machinePage{NextPageToken: next}
 	for _, m := range machines {
 		page.Machines = append(page.Machines, machineOf(m))
 	}

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"math"
 	"net/url"
+	"sync"
+	"time"
 )
 
 // pageToken says which page of a list comes next. It travels as two 16-bit
@@ -53,6 +55,52 @@ func wantedPage(query url.Values, limit uint16) (pageToken, error) {
 		return t, errors.New("token page must be greater than zero")
 	}
 	return t, nil
+}
+
+// listingAge is how long the pages of a list come from one reading of it.
+const listingAge = 10 * time.Second
+
+// listing is a list that clients fetch page by page. Whoever asks for the first
+// page has the list read; the pages that follow come from the same reading, so
+// that they fit together, and that a long list is not read once for each page.
+type listing[T any] struct {
+	mu   sync.Mutex
+	all  []T       // immutable; nil when it was not read, or fetched to the end
+	read time.Time // when all was; both protected by mu
+}
+
+// page returns the wanted page, and the token of the next one.
+func (l *listing[T]) page(t pageToken, read func() ([]T, error)) ([]T, string, error) {
+	all, err := l.current(t, read)
+	if err != nil {
+		return nil, "", err
+	}
+	items, next := pageOf(all, t)
+	if next == "" {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.all = nil
+	}
+	return items, next, nil
+}
+
+func (l *listing[T]) current(t pageToken, read func() ([]T, error)) ([]T, error) {
+	l.mu.Lock()
+	all := l.all
+	old := time.Since(l.read) > listingAge
+	l.mu.Unlock()
+	if t.Page > 1 && all != nil && !old {
+		return all, nil
+	}
+	begin := time.Now()
+	all, err := read()
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all, l.read = all, begin
+	return all, nil
 }
 
 // pageOf cuts a page out of a list, and returns the token of the next one;

@@ -56,6 +56,10 @@ type Server struct {
 	cfg ServerConfig
 	reg *registry.Registry
 	log *slog.Logger
+
+	units    listing[registry.Unit]
+	states   listing[registry.UnitState]
+	machines listing[registry.Machine]
 }
 
 // NewServer returns a server. The error names the field of cfg that is wrong.

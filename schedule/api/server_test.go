@@ -9,8 +9,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/cockroachdb/datadriven"
@@ -142,6 +144,44 @@ func TestOverlongBodyIsRefused(t *testing.T) {
 	if !strings.HasPrefix(got, "413 ") {
 		t.Errorf("got %.80s, want a 413", got)
 	}
+}
+
+func TestPagesOfAListFitTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reg := registry.New(openStore(t), registry.Options{})
+		s := newServer(t, reg, api.ServerConfig{TokenLimit: 2})
+		f, err := unit.NewFile([]unit.Option{{Section: "Service", Name: "ExecStart", Value: "/bin/true"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"b", "c", "d", "e"} {
+			if err := reg.CreateUnit(t.Context(), name+".service", f, registry.Inactive); err != nil {
+				t.Fatal(err)
+			}
+		}
+		names := func(query string) string {
+			out := ""
+			for _, m := range regexp.MustCompile(`"name":"(.)\.service"`).FindAllStringSubmatch(exchange(t, s, "GET /fleet/v1/units"+query), -1) {
+				out += m[1]
+			}
+			return out
+		}
+		const second = "?nextPageToken=AgACAA=="
+		if got := names("") + names(second); got != "bcde" {
+			t.Errorf("undisturbed: got %s, want bcde", got)
+		}
+		first := names("")
+		if err := reg.CreateUnit(t.Context(), "a.service", f, registry.Inactive); err != nil {
+			t.Fatal(err)
+		}
+		if got := first + names(second); got != "bcde" {
+			t.Errorf("with a unit created between two pages: got %s, want bcde", got)
+		}
+		time.Sleep(time.Minute)
+		if got := names(second); got != "cd" {
+			t.Errorf("second page long after the first: got %s, want cd, as it is now", got)
+		}
+	})
 }
 
 func TestEveryAnswerNamesTheServer(t *testing.T) {

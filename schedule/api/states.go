@@ -16,7 +16,7 @@ func (s *Server) listStates(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	states, err := s.wantedStates(r, query)
+	states, next, err := s.pageOfStates(r, query, token)
 	if err != nil {
 		s.broken(w, err)
 		return
@@ -25,27 +25,35 @@ func (s *Server) listStates(w http.ResponseWriter, r *http.Request) {
 	if query.Get("detail") == "true" {
 		show = detailOf
 	}
-	var page statePage
-	states, page.NextPageToken = pageOf(states, token)
+	page := statePage{NextPageToken: next}
 	for _, st := range states {
 		page.States = append(page.States, show(st))
 	}
 	s.send(w, http.StatusOK, page)
 }
 
-// wantedStates reads the states that pass the filters of a query.
-func (s *Server) wantedStates(r *http.Request, query url.Values) ([]registry.UnitState, error) {
+// pageOfStates reads a page of the states that pass the filters of a query.
+// Filtered lists are short, and read again for each page.
+func (s *Server) pageOfStates(r *http.Request, query url.Values, token pageToken) ([]registry.UnitState, string, error) {
+	name, machine := query.Get("unitName"), query.Get("machineID")
+	if name == "" && machine == "" {
+		return s.states.page(token, func() ([]registry.UnitState, error) { return s.reg.States(r.Context()) })
+	}
 	var states []registry.UnitState
 	var err error
-	if name := query.Get("unitName"); name != "" {
+	if name != "" {
 		states, err = s.statesOf(r, name)
 	} else {
 		states, err = s.reg.States(r.Context())
 	}
-	if id := query.Get("machineID"); id != "" {
-		states = slices.DeleteFunc(states, func(st registry.UnitState) bool { return st.Machine != id })
+	if err != nil {
+		return nil, "", err
 	}
-	return states, err
+	if machine != "" {
+		states = slices.DeleteFunc(states, func(st registry.UnitState) bool { return st.Machine != machine })
+	}
+	states, next := pageOf(states, token)
+	return states, next, nil
 }
 
 // getState answers with the state of one unit: of a global one that of the

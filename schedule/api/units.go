@@ -17,13 +17,12 @@ func (s *Server) listUnits(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	units, err := s.reg.Units(r.Context())
+	units, next, err := s.units.page(token, func() ([]registry.Unit, error) { return s.reg.Units(r.Context()) })
 	if err != nil {
 		s.broken(w, err)
 		return
 	}
-	var page unitPage
-	units, page.NextPageToken = pageOf(units, token)
+	page := unitPage{NextPageToken: next}
 	for _, u := range units {
 		page.Units = append(page.Units, unitOf(u))
 	}
