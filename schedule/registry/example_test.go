@@ -38,10 +38,12 @@ func Example() {
 		log.Fatal(err)
 	}
 
-	<-agent.Changed()
-	for _, name := range agent.Take().Units {
-		u, _ := agent.Unit(name)
-		fmt.Printf("%s should be %s on %s\n", u.Name, u.Target, u.Machine)
+	for range agent.Changed() {
+		agent.Take()
+		if u, ok := agent.Unit("hello.service"); ok {
+			fmt.Printf("%s should be %s on %s\n", u.Name, u.Target, u.Machine)
+			break
+		}
 	}
 	// Output: hello.service should be launched on m1
 }

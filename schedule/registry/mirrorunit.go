@@ -85,6 +85,9 @@ func (m *mirror) jobChanged(name string, before unitRecord, rec *unitRecord) {
 	if !relevant && !m.relevant(&before) {
 		return
 	}
+	if f := m.files[rec.holds]; relevant && (f == nil || !f.fetched) {
+		return // offerFile will mark it, once there is something to see
+	}
 	same := before.target == rec.target && before.machine == rec.machine && before.heartbeat == rec.heartbeat &&
 		before.created == rec.created && before.holds == rec.holds && (before.object == nil) == (rec.object == nil)
 	if !same {
