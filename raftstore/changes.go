@@ -174,7 +174,7 @@ func unproven(err error) bool {
 // id of a new member.
 func (n *Node) admitChange(c *change) error {
 	if c.Op == opAdd {
-		id, err := randomID()
+		id, err := n.cfg.randomID()
 		if err != nil {
 			return err
 		}

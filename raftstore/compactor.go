@@ -19,21 +19,36 @@ func (n *Node) runCompactor() {
 			return
 		case <-tick.C:
 		}
-		durable := n.snapshotter.Durable()
-		waiting := n.raftLog.bytesAfter(durable)
-		if waiting > n.cfg.FlushBytes || waiting > 0 && time.Since(flushed) > n.cfg.FlushInterval {
-			if err := n.snapshotter.Flush(n.ctx); err != nil && n.ctx.Err() == nil {
-				n.fail(fmt.Errorf("raftstore: flush state: %w", err))
-				return
+		did, err := n.compact(time.Since(flushed) > n.cfg.FlushInterval)
+		if err != nil {
+			if n.ctx.Err() == nil {
+				n.fail(err)
 			}
-			flushed = time.Now()
-			durable = n.snapshotter.Durable()
+			return
 		}
-		if to := n.trimTarget(durable); to > 0 {
-			n.trim.Store(to)
-			n.appends.signal()
+		if did {
+			flushed = time.Now()
 		}
 	}
+}
+
+// compact has the state flushed if too much waits, or if anything waits and a
+// flush is due, and the log trimmed. It reports whether it flushed.
+func (n *Node) compact(due bool) (flushed bool, err error) {
+	durable := n.snapshotter.Durable()
+	waiting := n.raftLog.bytesAfter(durable)
+	if waiting > n.cfg.FlushBytes || due && waiting > 0 {
+		if err := n.snapshotter.Flush(n.ctx); err != nil {
+			return false, fmt.Errorf("raftstore: flush state: %w", err)
+		}
+		flushed = true
+		durable = n.snapshotter.Durable()
+	}
+	if to := n.trimTarget(durable); to > 0 {
+		n.trim.Store(to)
+		n.appends.signal()
+	}
+	return flushed, nil
 }
 
 // trimTarget returns the index up to which the log can go, 0 for nowhere.

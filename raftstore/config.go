@@ -2,8 +2,10 @@ package raftstore
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"time"
 )
@@ -72,6 +74,10 @@ type Config struct {
 	// FlushInterval is how long it may. Default 10 min.
 	FlushInterval time.Duration
 
+	// FS is the file system of Dir. Default: the operating system's.
+	FS FS
+	// Rand is the source of ids. Default: crypto/rand.Reader.
+	Rand io.Reader
 	// Now is the wall clock that stamps commands. Default time.Now.
 	Now func() time.Time
 	// Logger receives one line per event an operator acts on. Default: none.
@@ -121,6 +127,12 @@ func (c *Config) fill() error {
 	orDefault(&c.FlushInterval, 10*time.Minute)
 	if c.ElectionTicks <= c.HeartbeatTicks {
 		return fmt.Errorf("raftstore: Config.ElectionTicks is %d, must exceed HeartbeatTicks, which is %d", c.ElectionTicks, c.HeartbeatTicks)
+	}
+	if c.FS == nil {
+		c.FS = osFS{}
+	}
+	if c.Rand == nil {
+		c.Rand = rand.Reader
 	}
 	if c.Now == nil {
 		c.Now = time.Now

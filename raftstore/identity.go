@@ -1,13 +1,12 @@
 package raftstore
 
 import (
-	"crypto/rand"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 )
@@ -40,24 +39,11 @@ type Cluster struct {
 	Initial, Members []Member
 }
 
-// HasMember reports whether a directory holds a member, so that Open would
-// restart it.
-func HasMember(dir string) (bool, error) {
-	_, err := os.Stat(filepath.Join(dir, identityFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("raftstore: %w", err)
-	}
-	return true, nil
-}
-
 // loadIdentity reads the identity of dir, or draws up one from cfg and stores
 // it.
 func loadIdentity(cfg *Config) (identity, error) {
 	path := filepath.Join(cfg.Dir, identityFile)
-	b, err := os.ReadFile(path)
+	b, err := cfg.FS.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return createIdentity(cfg, path)
 	}
@@ -85,14 +71,14 @@ func createIdentity(cfg *Config, path string) (identity, error) {
 	if err != nil {
 		return identity{}, err
 	}
-	if id.Self.Storage, err = randomID(); err != nil {
+	if id.Self.Storage, err = cfg.randomID(); err != nil {
 		return identity{}, err
 	}
 	b, err := json.MarshalIndent(id, "", "  ")
 	if err != nil {
 		return identity{}, err
 	}
-	if err := writeFileSync(path, append(b, '\n')); err != nil {
+	if err := cfg.FS.WriteFile(path, append(b, '\n')); err != nil {
 		return identity{}, fmt.Errorf("raftstore: write identity: %w", err)
 	}
 	return id, nil
@@ -132,46 +118,14 @@ func (id *identity) join(cfg *Config) error {
 }
 
 // randomID returns a random number that is not 0.
-func randomID() (uint64, error) {
+func (c *Config) randomID() (uint64, error) {
 	var b [8]byte
 	for {
-		if _, err := rand.Read(b[:]); err != nil {
+		if _, err := io.ReadFull(c.Rand, b[:]); err != nil {
 			return 0, fmt.Errorf("raftstore: %w", err)
 		}
 		if id := binary.BigEndian.Uint64(b[:]); id != 0 {
 			return id, nil
 		}
 	}
-}
-
-// writeFileSync makes a file that is either whole or absent after a crash.
-func writeFileSync(path string, data []byte) error {
-	tmp := path + ".tmp"
-	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(tmp, path)
-	}
-	if err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }

@@ -101,21 +101,23 @@ func (q *workQueue) signal() {
 // next waits for work or a signal and returns all the work there is; false when
 // ctx ends.
 func (q *workQueue) next(ctx context.Context) ([]work, bool) {
-	q.mu.Lock()
-	batch := q.work
-	q.work = nil
-	q.mu.Unlock()
+	batch := q.take()
 	if len(batch) == 0 {
 		select {
 		case <-q.wake:
-			q.mu.Lock()
-			batch = q.work
-			q.work = nil
-			q.mu.Unlock()
+			batch = q.take()
 		case <-ctx.Done():
 		}
 	}
 	return batch, ctx.Err() == nil
+}
+
+func (q *workQueue) take() []work {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	batch := q.work
+	q.work = nil
+	return batch
 }
 
 // loopState is what the loop alone knows.
@@ -499,6 +501,10 @@ func (n *Node) queueFor(kind callKind) *callQueue {
 
 // onLoop runs f on the loop and waits for it.
 func (n *Node) onLoop(f func()) error {
+	if n.solo {
+		f()
+		return nil
+	}
 	done := make(chan struct{})
 	n.inbox.request(func() {
 		defer close(done)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -73,6 +72,11 @@ type Node struct {
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
 	done   chan struct{}
+	// spawn starts a task; tasks.Go but in a simulator.
+	spawn func(func())
+	// solo says that all runs in one goroutine, which then cannot wait for
+	// another. Simulators only.
+	solo bool
 
 	failOnce sync.Once
 	failure  error // set before ctx ends, read after done
@@ -83,6 +87,7 @@ type Node struct {
 // that cfg hands over is closed.
 func Open(ctx context.Context, cfg Config) (*Node, error) {
 	n := &Node{cfg: cfg, done: make(chan struct{})}
+	n.spawn = n.tasks.Go
 	err := n.cfg.fill()
 	if err == nil {
 		n.log = n.cfg.Logger
@@ -103,18 +108,18 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 
 func (n *Node) prepare(ctx context.Context) error {
 	cfg := &n.cfg
-	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+	if err := cfg.FS.MkdirAll(cfg.Dir); err != nil {
 		return fmt.Errorf("raftstore: %w", err)
 	}
 	id, err := loadIdentity(cfg)
 	if err != nil {
 		return err
 	}
-	cur, err := loadCurrent(cfg.Dir)
+	cur, err := loadCurrent(cfg.FS, cfg.Dir)
 	if err != nil {
 		return err
 	}
-	if err := sweep(cfg.Dir, cur.Dir); err != nil {
+	if err := sweep(cfg.FS, cfg.Dir, cur.Dir); err != nil {
 		return fmt.Errorf("raftstore: %w", err)
 	}
 	logState, err := bootstrapLog(cfg.Log)
@@ -124,7 +129,7 @@ func (n *Node) prepare(ctx context.Context) error {
 	if logState, err = finishInstall(cfg.Log, logState, cur.Installed); err != nil {
 		return err
 	}
-	pos, err := openState(ctx, cfg.StateMachine, filepath.Join(cfg.Dir, cur.Dir), id.Initial)
+	pos, err := openState(ctx, cfg, filepath.Join(cfg.Dir, cur.Dir), id.Initial)
 	if err != nil {
 		return err
 	}
@@ -142,7 +147,7 @@ func (n *Node) prepare(ctx context.Context) error {
 	n.members.Store(&ms)
 	n.snapshotter, _ = cfg.StateMachine.(Snapshotter)
 	n.raftLog = n.newRaftLog(logState, pos, ms)
-	if n.incarnation, err = randomID(); err != nil {
+	if n.incarnation, err = cfg.randomID(); err != nil {
 		return err
 	}
 	return n.start(pos, id)
@@ -184,11 +189,11 @@ func bootstrapLog(log LogStore) (LogState, error) {
 
 // openState opens the state machine, and gives a new one the position that the
 // log is based at.
-func openState(ctx context.Context, sm StateMachine, dir string, initial membership) (Position, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+func openState(ctx context.Context, cfg *Config, dir string, initial membership) (Position, error) {
+	if err := cfg.FS.MkdirAll(dir); err != nil {
 		return Position{}, fmt.Errorf("raftstore: %w", err)
 	}
-	pos, err := sm.Open(ctx, dir)
+	pos, err := cfg.StateMachine.Open(ctx, dir)
 	if err != nil {
 		return Position{}, fmt.Errorf("raftstore: open state machine: %w", err)
 	}
@@ -196,7 +201,7 @@ func openState(ctx context.Context, sm StateMachine, dir string, initial members
 		return pos, nil
 	}
 	pos = Position{Index: 1, Term: 1, Membership: initial.encode()}
-	if _, err := sm.Apply(nil, pos); err != nil {
+	if _, err := cfg.StateMachine.Apply(nil, pos); err != nil {
 		return Position{}, fmt.Errorf("raftstore: bootstrap state machine: %w", err)
 	}
 	return pos, nil
@@ -221,6 +226,7 @@ func (n *Node) newRaftLog(st LogState, pos Position, ms membership) *raftLog {
 	l := &raftLog{
 		store:    n.cfg.Log,
 		maxMem:   n.cfg.TailCacheBytes,
+		markAt:   min(maxMarkBytes, max(n.cfg.LogRetainBytes/4, 1)),
 		base:     st.Base,
 		last:     st.Last,
 		lastHard: st.Hard,

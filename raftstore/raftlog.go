@@ -16,6 +16,7 @@ type raftLog struct {
 	hard   *raftpb.HardState // as of Open
 	conf   *raftpb.ConfState // as of Open
 	maxMem int64
+	markAt int64 // see marks
 	// position is what a snapshot would be made of now; nil if there can be none.
 	position func() (Position, membership)
 	lastHard HardState // of the append goroutine alone
@@ -27,7 +28,7 @@ type raftLog struct {
 	tail    []*raftpb.Entry
 	tailMem int64
 	// marks tell how many bytes were appended up to an index, one mark for each
-	// markBytes or so. What was on disk at Open counts as nothing.
+	// markAt bytes or so. What was on disk at Open counts as nothing.
 	marks    []byteMark
 	appended int64
 }
@@ -38,7 +39,7 @@ type byteMark struct {
 	bytes int64
 }
 
-const markBytes = 256 << 10
+const maxMarkBytes = 256 << 10
 
 var _ raft.Storage = (*raftLog)(nil)
 
@@ -190,7 +191,7 @@ func (l *raftLog) count(entries []*raftpb.Entry) {
 	for _, e := range entries {
 		l.appended += int64(len(e.GetData()))
 	}
-	if n := len(l.marks); n == 0 || l.appended-l.marks[n-1].bytes >= markBytes {
+	if n := len(l.marks); n == 0 || l.appended-l.marks[n-1].bytes >= l.markAt {
 		l.marks = append(l.marks, byteMark{l.last, l.appended})
 	}
 }

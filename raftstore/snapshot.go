@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -47,7 +46,7 @@ func (n *Node) sendSnapshot(m *raftpb.Message) {
 		n.inbox.request(func() { n.raft.ReportSnapshot(m.GetTo(), raft.SnapshotFailure) })
 		return
 	}
-	n.tasks.Go(func() {
+	n.spawn(func() {
 		err := n.carrySnapshot(m)
 		n.snaps.mu.Lock()
 		n.snaps.sending, n.snaps.hold = false, 0
@@ -69,10 +68,10 @@ func (n *Node) carrySnapshot(m *raftpb.Message) error {
 	ctx, cancel := context.WithTimeout(n.ctx, snapshotTimeout)
 	defer cancel()
 	dir := filepath.Join(n.cfg.Dir, fmt.Sprintf("%s%x", outgoingName, m.GetTo()))
-	if err := os.RemoveAll(dir); err != nil {
+	if err := n.cfg.FS.RemoveAll(dir); err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer n.cfg.FS.RemoveAll(dir)
 	start := time.Now()
 	pos, err := n.snapshotter.Checkpoint(ctx, dir)
 	if err != nil {
@@ -137,7 +136,7 @@ func (h handler) BeginSnapshot(head []byte) (string, error) {
 		return "", fmt.Errorf("%w: another one is under way", errSnapshotBusy)
 	}
 	dir := filepath.Join(h.n.cfg.Dir, incomingDir)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := h.n.cfg.FS.MkdirAll(dir); err != nil {
 		return "", err
 	}
 	h.n.snaps.receiving = true
@@ -181,6 +180,11 @@ func (n *Node) installSnapshot(m *raftpb.Message) error {
 	defer n.snapshotDone()
 	in := installation{m.GetSnapshot(), make(chan error, 1)}
 	n.applies.push(work{install: &in})
+	if n.solo {
+		if err := n.applyTurn(n.applies.take()); err != nil {
+			return err
+		}
+	}
 	select {
 	case err := <-in.done:
 		if err != nil {
@@ -205,7 +209,7 @@ func (n *Node) switchTo(snap *raftpb.Snapshot) (Position, error) {
 	meta := snap.GetMetadata()
 	want := LogPosition{Index: meta.GetIndex(), Term: meta.GetTerm()}
 	start := time.Now()
-	dir, err := switchState(n.cfg.Dir, want)
+	dir, err := switchState(n.cfg.FS, n.cfg.Dir, want)
 	if err != nil {
 		return Position{}, fmt.Errorf("raftstore: install snapshot at %d: %w", want.Index, err)
 	}
@@ -224,7 +228,7 @@ func (n *Node) switchTo(snap *raftpb.Snapshot) (Position, error) {
 	n.open.abandon(ErrOutcomeUnknown)
 	n.setMembers(ms)
 	n.setApplied(pos)
-	if err := sweep(n.cfg.Dir, filepath.Base(dir)); err != nil {
+	if err := sweep(n.cfg.FS, n.cfg.Dir, filepath.Base(dir)); err != nil {
 		n.log.Warn("raftstore: old state not removed", "err", err)
 	}
 	n.log.Info("raftstore: snapshot installed", "index", pos.Index, "took", time.Since(start))

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 )
@@ -38,9 +37,9 @@ type current struct {
 	Installed LogPosition `json:"installed"`
 }
 
-func loadCurrent(dir string) (current, error) {
+func loadCurrent(files FS, dir string) (current, error) {
 	path := filepath.Join(dir, currentFile)
-	b, err := os.ReadFile(path)
+	b, err := files.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return current{Dir: firstState}, nil
 	}
@@ -56,40 +55,36 @@ func loadCurrent(dir string) (current, error) {
 
 // switchState makes the files received in incomingDir the state. It returns the
 // path of the state's directory.
-func switchState(dir string, installed LogPosition) (string, error) {
+func switchState(files FS, dir string, installed LogPosition) (string, error) {
 	c := current{Dir: fmt.Sprintf("%s%d-%d", statePrefix, installed.Term, installed.Index), Installed: installed}
 	path := filepath.Join(dir, c.Dir)
 	// A directory of that name is left from an attempt that did not become
 	// current.
-	if err := os.RemoveAll(path); err != nil {
+	if err := files.RemoveAll(path); err != nil {
 		return "", err
 	}
-	if err := os.Rename(filepath.Join(dir, incomingDir), path); err != nil {
-		return "", err
-	}
-	if err := syncDir(dir); err != nil {
+	if err := files.Rename(filepath.Join(dir, incomingDir), path); err != nil {
 		return "", err
 	}
 	b, err := json.Marshal(c)
 	if err != nil {
 		return "", err
 	}
-	return path, writeFileSync(filepath.Join(dir, currentFile), append(b, '\n'))
+	return path, files.WriteFile(filepath.Join(dir, currentFile), append(b, '\n'))
 }
 
 // sweep removes what neither is nor will be the state.
-func sweep(dir string, keep string) error {
-	entries, err := os.ReadDir(dir)
+func sweep(files FS, dir string, keep string) error {
+	names, err := files.List(dir)
 	if err != nil {
 		return err
 	}
 	var errs []error
-	for _, e := range entries {
-		name := e.Name()
+	for _, name := range names {
 		left := name == firstState || name == incomingDir ||
 			strings.HasPrefix(name, statePrefix) || strings.HasPrefix(name, outgoingName)
 		if left && name != keep {
-			errs = append(errs, os.RemoveAll(filepath.Join(dir, name)))
+			errs = append(errs, files.RemoveAll(filepath.Join(dir, name)))
 		}
 	}
 	return errors.Join(errs...)
