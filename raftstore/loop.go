@@ -193,6 +193,9 @@ func (n *Node) step() {
 		f()
 	}
 	for _, m := range messages {
+		if m.GetType() == raftpb.MsgReadIndex && !n.mayConfirmReads() {
+			continue // it is asked again
+		}
 		// Errors are for messages that no longer matter, like those of a
 		// member that raft does not know.
 		_ = n.raft.Step(m)
@@ -241,10 +244,21 @@ func (n *Node) frameProposals(st *loopState) bool {
 	return true
 }
 
+// mayConfirmReads is false while this member leads without having applied what
+// earlier leaders committed: its commit index may then be too low to read at.
+// Raft looks after that itself, but not where there is only one voter.
+func (n *Node) mayConfirmReads() bool {
+	bs := n.raft.BasicStatus() // it may have been elected within this turn
+	return bs.RaftState != raft.StateLeader || n.lead.began == bs.GetTerm()
+}
+
 // sendReads asks for confirmation of the next read round, or again for that of
 // the running one if its answer seems lost.
 func (n *Node) sendReads(st *loopState) bool {
-	retry := n.reads.running != nil && st.ticks-n.reads.sentAt >= uint64(2*n.cfg.HeartbeatTicks)
+	if !n.mayConfirmReads() {
+		return false
+	}
+	retry := n.reads.overdue(st.ticks, uint64(n.cfg.HeartbeatTicks))
 	if st.leader == 0 || (!n.reads.start() && !retry) {
 		return false
 	}
@@ -257,7 +271,7 @@ func (n *Node) handleReady(st *loopState) {
 		rd := n.raft.Ready()
 		n.noteState(st)
 		for _, rs := range rd.ReadStates {
-			n.reads.confirm(string(rs.RequestCtx), rs.Index)
+			n.reads.confirm(rs.RequestCtx, n.id, n.incarnation, rs.Index)
 		}
 		for _, m := range rd.Messages {
 			n.dispatch(m)
@@ -319,7 +333,7 @@ func (n *Node) noteState(st *loopState) {
 	}
 	if leader != st.leader {
 		// What was asked of the old leader may never be answered.
-		n.reads.sentAt = 0
+		n.reads.sentAt, n.reads.tries = 0, 0
 	}
 	st.term, st.role, st.leader = term, role, leader
 	n.leader.set(leader)

@@ -22,9 +22,10 @@ type readRounds struct {
 
 	// The rest belongs to the loop.
 	running *readRound
-	key     string // request context of the running round
-	sentAt  uint64 // tick at which it was sent
-	counter uint64
+	counter uint64 // of the latest request
+	first   uint64 // of the running round's first request
+	sentAt  uint64 // tick of its latest
+	tries   uint64
 }
 
 // join enters the next round and reports whether the loop must be woken for it.
@@ -46,7 +47,15 @@ func (r *readRounds) start() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.running, r.next = r.next, nil
+	r.first, r.tries = r.counter+1, 0
 	return r.running != nil
+}
+
+// overdue reports whether the running round should be asked for again: its
+// request or the answer may be lost. It is asked less and less often, so that a
+// slow network is not made slower.
+func (r *readRounds) overdue(tick, heartbeat uint64) bool {
+	return r.running != nil && tick-r.sentAt >= heartbeat<<min(r.tries, 5)
 }
 
 // newKey returns a request context that was never used before by any member:
@@ -54,17 +63,18 @@ func (r *readRounds) start() bool {
 // must not be taken for one to a later.
 func (r *readRounds) newKey(id, incarnation, tick uint64) []byte {
 	r.counter++
+	r.tries++
 	r.sentAt = tick
 	b := binary.BigEndian.AppendUint64(nil, id)
 	b = binary.BigEndian.AppendUint64(b, incarnation)
-	b = binary.BigEndian.AppendUint64(b, r.counter)
-	r.key = string(b)
-	return b
+	return binary.BigEndian.AppendUint64(b, r.counter)
 }
 
-// confirm ends the running round if key is its latest request.
-func (r *readRounds) confirm(key string, index uint64) {
-	if r.running == nil || key != r.key {
+// confirm ends the running round if key is one of its requests. All of them were
+// sent after its readers had asked, so any answer will do.
+func (r *readRounds) confirm(key []byte, id, incarnation, index uint64) {
+	if r.running == nil || len(key) != 24 || binary.BigEndian.Uint64(key) != id ||
+		binary.BigEndian.Uint64(key[8:]) != incarnation || binary.BigEndian.Uint64(key[16:]) < r.first {
 		return
 	}
 	r.running.index = index

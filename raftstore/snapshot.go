@@ -195,13 +195,13 @@ func (n *Node) installSnapshot(m *raftpb.Message) error {
 	}
 	meta := in.snapshot.GetMetadata()
 	base := LogPosition{Index: meta.GetIndex(), Term: meta.GetTerm()}
-	hard := hardState(m)
-	if hard == nil {
-		st := n.raftLog.lastHard
-		st.Commit = max(st.Commit, base.Index)
-		hard = &st
+	hard := n.raftLog.lastHard
+	if h := hardState(m); h != nil {
+		hard = *h
 	}
-	return n.raftLog.reset(base, *hard)
+	// Entries that come with the snapshot, and may be committed, follow.
+	hard.Commit = base.Index
+	return n.raftLog.reset(base, hard)
 }
 
 // switchTo runs on the apply goroutine.

@@ -52,10 +52,7 @@ func (n *Node) appendAll(batch []work) error {
 		if err := n.installSnapshot(w.message); err != nil {
 			return err
 		}
-		if len(w.message.GetEntries()) > 0 {
-			return fmt.Errorf("%w: entries came with a snapshot", ErrCorrupt)
-		}
-		n.release(w.message.GetResponses())
+		group = append(group, w.message) // for what it holds besides
 	}
 	return n.appendGroup(group)
 }
