@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
@@ -265,6 +266,7 @@ func (n *Node) applyChange(e *raftpb.Entry, pos *Position) error {
 		return fmt.Errorf("raftstore: apply change of membership at index %d: %w", pos.Index, err)
 	}
 	n.setApplied(*pos)
+	n.events.publish(Event{Kind: EventMembership, Time: time.Now(), Index: pos.Index})
 	n.open.termApplied(e.GetTerm())
 	if f.origin == n.id && f.incarnation == n.incarnation {
 		n.open.applied(f.seq, e.GetIndex(), [][]byte{result.encode()})

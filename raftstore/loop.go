@@ -128,6 +128,9 @@ type loopState struct {
 	leader   uint64
 	role     raft.StateType
 	ledSince uint64 // tick at which this member was elected
+	stalled  bool   // see watchStall
+	silent   bool   // likewise: no heartbeats go out
+	handOver uint64 // term in which leadership was offered because of a stall
 }
 
 func (n *Node) runLoop() {
@@ -183,6 +186,7 @@ func (n *Node) tick(st *loopState) {
 	st.ticks++
 	n.noteActive(st)
 	n.raft.Tick()
+	n.watchStall(st)
 	n.attachMembers(st)
 }
 
@@ -195,6 +199,9 @@ func (n *Node) step() {
 	for _, m := range messages {
 		if m.GetType() == raftpb.MsgReadIndex && !n.mayConfirmReads() {
 			continue // it is asked again
+		}
+		if !raft.IsLocalMsgTarget(m.GetFrom()) && m.GetFrom() != n.id {
+			n.recorder.message("in ", m)
 		}
 		// Errors are for messages that no longer matter, like those of a
 		// member that raft does not know.
@@ -299,12 +306,16 @@ func (n *Node) dispatch(m *raftpb.Message) {
 			n.sendSnapshot(m)
 			return
 		}
+		if m.GetType() == raftpb.MsgHeartbeat && n.loop.silent {
+			return
+		}
 		n.send(m)
 	}
 }
 
 // send encodes a message for a peer. The append goroutine uses it too.
 func (n *Node) send(m *raftpb.Message) {
+	n.recorder.message("out", m)
 	data, err := proto.Marshal(m)
 	if err != nil {
 		n.fail(fmt.Errorf("raftstore: encode %s: %w", m.GetType(), err))
@@ -331,7 +342,10 @@ func (n *Node) noteState(st *loopState) {
 		n.log.Warn("raftstore: leader lost", "member", fmt.Sprintf("%x", n.id),
 			"leader", fmt.Sprintf("%x", st.leader), "term", term)
 	}
+	n.recorder.note("term", term)
 	if leader != st.leader {
+		n.recorder.note("leader", leader)
+		n.events.publish(Event{Kind: EventLeader, Time: time.Now(), Term: term, Leader: leader})
 		// What was asked of the old leader may never be answered.
 		n.reads.sentAt, n.reads.tries = 0, 0
 	}

@@ -60,6 +60,10 @@ type Node struct {
 	pos       Position                 // likewise; of the apply goroutine
 	announced uint64                   // term that the loop knows to be applied; likewise
 	snaps     snapshots
+	events    events
+	recorder  recorder
+	appending gauge // the append goroutine's
+	applying  gauge // the apply goroutine's
 
 	// The rest belongs to the loop.
 	loop           loopState
@@ -400,35 +404,70 @@ func (n *Node) Err() error {
 // is not and will not be applied; ErrOutcomeUnknown that it may be. When ctx
 // ended, its error matches too.
 func (n *Node) Propose(ctx context.Context, cmd []byte) ([]byte, error) {
-	if int64(len(cmd)) > n.cfg.MaxCommandBytes {
-		return nil, fmt.Errorf("%w: %d bytes, limit %d", ErrTooLarge, len(cmd), n.cfg.MaxCommandBytes)
+	if err := n.checkSize(cmd); err != nil {
+		return nil, err
 	}
 	return n.route(ctx, call{kind: callCommand, cmd: cmd})
+}
+
+// ProposeMany proposes commands at once, in order, and returns an outcome for
+// each. They are not one step: others' commands may come between them, and some
+// may succeed while others fail.
+func (n *Node) ProposeMany(ctx context.Context, cmds [][]byte) []Outcome {
+	outs := make([]Outcome, len(cmds))
+	calls := make([]*call, len(cmds))
+	var sent []*call
+	for i, cmd := range cmds {
+		if outs[i].Err = n.checkSize(cmd); outs[i].Err == nil {
+			calls[i] = newCall(callCommand, cmd)
+			sent = append(sent, calls[i])
+		}
+	}
+	leader, _ := n.leader.get()
+	q := n.queueTo(leader, callCommand)
+	if err := n.enqueue(q, sent...); err != nil {
+		answer(sent, Outcome{Err: err})
+	}
+	for i, c := range calls {
+		if c == nil {
+			continue
+		}
+		if outs[i] = n.await(ctx, q, c); outs[i].Err == nil && leader != n.id {
+			_ = n.applied.wait(ctx, outs[i].Index, n.ctx.Done()) // as in route
+		}
+		if isLost(outs[i].Err) && ctx.Err() == nil && n.ctx.Err() == nil {
+			outs[i].Result, outs[i].Err = n.Propose(ctx, cmds[i])
+		}
+	}
+	return outs
+}
+
+func (n *Node) checkSize(cmd []byte) error {
+	if int64(len(cmd)) > n.cfg.MaxCommandBytes {
+		return fmt.Errorf("%w: %d bytes, limit %d", ErrTooLarge, len(cmd), n.cfg.MaxCommandBytes)
+	}
+	return nil
 }
 
 // route takes a call to the leader until it is not lost on the way.
 func (n *Node) route(ctx context.Context, c call) ([]byte, error) {
 	for {
 		leader, changed := n.leader.get()
-		var out Outcome
-		switch leader {
-		case 0:
-			out.Err = ErrNoLeader
-		case n.id:
-			out = n.submit(ctx, n.queueFor(c.kind), newCall(c.kind, c.cmd))
-		default:
-			out = n.submit(ctx, &n.forwards.queue, newCall(c.kind, c.cmd))
-			if out.Err == nil {
+		q := n.queueTo(leader, c.kind)
+		attempt := newCall(c.kind, c.cmd)
+		out := Outcome{Err: n.enqueue(q, attempt)}
+		if out.Err == nil {
+			out = n.await(ctx, q, attempt)
+		}
+		if out.Err == nil {
+			if leader != n.id {
 				// The caller sees its own write here. If it will not wait any
 				// longer, it has its result all the same.
 				_ = n.applied.wait(ctx, out.Index, n.ctx.Done())
 			}
-		}
-		if out.Err == nil {
 			return out.Result, nil
 		}
-		lost := errors.Is(out.Err, ErrDropped) || errors.Is(out.Err, ErrNoLeader)
-		if !lost || n.ctx.Err() != nil {
+		if !isLost(out.Err) || n.ctx.Err() != nil {
 			return nil, out.Err
 		}
 		if err := n.awaitLeader(ctx, changed); err != nil {
@@ -437,17 +476,38 @@ func (n *Node) route(ctx context.Context, c call) ([]byte, error) {
 	}
 }
 
-// submit puts a call into a queue and waits for its outcome.
-func (n *Node) submit(ctx context.Context, q *callQueue, c *call) Outcome {
-	if err := q.push(c); err != nil {
-		return Outcome{Err: err}
+// isLost reports whether a call certainly came to nothing and may be tried
+// again.
+func isLost(err error) bool {
+	return errors.Is(err, ErrDropped) || errors.Is(err, ErrNoLeader)
+}
+
+// queueTo returns where calls for the given leader wait; nil for no leader.
+func (n *Node) queueTo(leader uint64, kind callKind) *callQueue {
+	switch leader {
+	case 0:
+		return nil
+	case n.id:
+		return n.queueFor(kind)
+	default:
+		return &n.forwards.queue
+	}
+}
+
+// enqueue puts calls into a queue, all or none, and wakes who works on it.
+func (n *Node) enqueue(q *callQueue, calls ...*call) error {
+	if q == nil {
+		return ErrNoLeader
+	}
+	if err := q.push(calls...); err != nil {
+		return err
 	}
 	if q == &n.forwards.queue {
 		n.forwards.kick(n)
 	} else {
 		n.inbox.signal()
 	}
-	return n.await(ctx, q, c)
+	return nil
 }
 
 // await waits for the outcome of a call that was put into q.

@@ -228,6 +228,7 @@ func (n *Node) switchTo(snap *raftpb.Snapshot) (Position, error) {
 	n.open.abandon(ErrOutcomeUnknown)
 	n.setMembers(ms)
 	n.setApplied(pos)
+	n.events.publish(Event{Kind: EventSnapshot, Time: time.Now(), Index: pos.Index})
 	if err := sweep(n.cfg.FS, n.cfg.Dir, filepath.Base(dir)); err != nil {
 		n.log.Warn("raftstore: old state not removed", "err", err)
 	}

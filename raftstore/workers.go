@@ -16,7 +16,10 @@ func (n *Node) runAppends() {
 		if !ok {
 			return
 		}
-		if err := n.appendTurn(batch); err != nil {
+		n.appending.begin()
+		err := n.appendTurn(batch)
+		n.appending.end()
+		if err != nil {
 			if n.ctx.Err() == nil {
 				n.fail(err)
 			}
@@ -127,7 +130,10 @@ func (n *Node) runApplies() {
 		if !ok {
 			return
 		}
-		if err := n.applyTurn(batch); err != nil {
+		n.applying.begin()
+		err := n.applyTurn(batch)
+		n.applying.end()
+		if err != nil {
 			if n.ctx.Err() == nil {
 				n.fail(err)
 			}

@@ -2,6 +2,7 @@ package httppeer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -13,15 +14,21 @@ import (
 )
 
 // Transport is a raftstore.Transport over HTTP. Its zero value is not usable;
-// call New.
+// call New. All methods are safe for concurrent use.
 //
-// Per peer and kind of stream one goroutine dials and writes; one goroutine per
-// accepted stream reads. All end with Stop.
+//	Send --> queue --> writer, one per peer and stream: dials, writes, redials
+//	                   listener, one per connection: awaits the echoes of pings
+//	peers' streams --> reader, one per connection --> Handler.Receive
+//	Forward, SendSnapshot: the caller's goroutine, and one that listens
+//
+// Whatever a peer does, or leaves, holds up its own goroutines and nobody
+// else's. All end with Stop, and those of a peer with RemovePeer.
 type Transport struct {
 	log          *slog.Logger
+	tls          *TLS
 	snapshotRate int64
 	dialContext  func(ctx context.Context, network, addr string) (net.Conn, error)
-	client       *http.Client
+	client       *http.Client // of Forward
 
 	self      raftstore.Member // this and the next two are set by Start
 	clusterID uint64
@@ -35,16 +42,21 @@ type Transport struct {
 	started  bool
 	stopped  bool
 	peers    map[uint64]*peer
-	accepted map[net.Conn]uint64 // hijacked, and whose they are; closed by Stop
+	accepted map[net.Conn]origin // upgraded connections of peers
+	refusal  refusal
 }
 
 var _ raftstore.Transport = (*Transport)(nil)
 
 // Config configures a Transport. The zero value is the default.
 type Config struct {
-	// Logger receives one line when a peer becomes reachable or is lost. Default:
-	// none.
+	// Logger receives one line when a peer becomes reachable or is lost, and when
+	// somebody is refused. Default: none.
 	Logger *slog.Logger
+	// TLS, if set, is required of all peers, whose URLs must then be https; serve
+	// the Transport on a listener with TLS.Server. Default: peers are trusted, and
+	// their URLs must be http.
+	TLS *TLS
 	// DialContext opens connections to peers. Default: a net.Dialer with a
 	// timeout of 2 s.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -54,13 +66,16 @@ type Config struct {
 }
 
 const (
-	dialTimeout  = 2 * time.Second
+	connectTimeout = 2 * time.Second
+	// dialTimeout bounds all that precedes the first frame: name look-up,
+	// connection, TLS, the upgrade.
+	dialTimeout = 5 * time.Second
+	// writeTimeout is how long nothing at all of what is written may go out.
 	writeTimeout = 5 * time.Second
-	// readTimeout ends a stream whose other side went away without a word. The
-	// control stream carries heartbeats; the bulk stream is kept open by empty
-	// frames.
-	readTimeout = 30 * time.Second
-	keepAlive   = 10 * time.Second
+	// beat is the longest that a living peer is silent on a stream.
+	beat = time.Second
+	// activeWithin is how long a peer counts as active after it was heard.
+	activeWithin = 3 * beat
 )
 
 // New returns a Transport that does nothing until a Node starts it.
@@ -69,22 +84,29 @@ func New(cfg Config) *Transport {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	if cfg.DialContext == nil {
-		cfg.DialContext = (&net.Dialer{Timeout: dialTimeout}).DialContext
+		cfg.DialContext = (&net.Dialer{Timeout: connectTimeout}).DialContext
 	}
 	if cfg.SnapshotRate == 0 {
 		cfg.SnapshotRate = 100 << 20
 	}
 	t := &Transport{
 		log:          cfg.Logger,
+		tls:          cfg.TLS,
 		dialContext:  cfg.DialContext,
 		snapshotRate: max(cfg.SnapshotRate, 0),
-		client: &http.Client{Transport: &http.Transport{
-			DialContext:         cfg.DialContext,
-			MaxIdleConnsPerHost: 8,
-			IdleConnTimeout:     time.Minute,
-		}},
-		peers:    make(map[uint64]*peer),
-		accepted: make(map[net.Conn]uint64),
+		peers:        make(map[uint64]*peer),
+		accepted:     make(map[net.Conn]origin),
+	}
+	t.client = &http.Client{
+		Transport: &http.Transport{
+			DialContext:           t.dialPlain,
+			DialTLSContext:        t.dialTLS,
+			MaxIdleConnsPerHost:   8,
+			IdleConnTimeout:       time.Minute,
+			ResponseHeaderTimeout: forwardSilence,
+		},
+		// To follow a redirect would be to send commands twice.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	return t
@@ -95,7 +117,7 @@ func (t *Transport) Start(self raftstore.Member, clusterID uint64, h raftstore.H
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.started || t.stopped {
-		return fmt.Errorf("httppeer: a Transport serves one Node, once")
+		return errors.New("httppeer: a Transport serves one Node, once")
 	}
 	t.self, t.clusterID, t.handler = self, clusterID, h
 	t.started = true
@@ -110,11 +132,10 @@ func (t *Transport) SetPeer(m raftstore.Member) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if p := t.peers[m.ID]; p != nil {
-		p.setURLs(m.PeerURLs)
+		p.set(m)
 		return
 	}
-	p := newPeer(m)
-	p.ctx, p.cancel = context.WithCancel(t.ctx)
+	p := newPeer(t.ctx, m)
 	t.peers[m.ID] = p
 	if t.started && !t.stopped {
 		t.startPeer(p)
@@ -129,30 +150,40 @@ func (t *Transport) RemovePeer(id uint64) {
 		p.cancel()
 		delete(t.peers, id)
 	}
-	for conn, from := range t.accepted {
-		if from == id {
+	for conn, o := range t.accepted {
+		if o.peer == id {
 			conn.Close()
 		}
 	}
 }
 
+// startPeer is called with mu held, and while the Transport is not stopped.
 func (t *Transport) startPeer(p *peer) {
-	t.tasks.Go(func() { t.runStream(p, &p.control) })
-	t.tasks.Go(func() { t.runStream(p, &p.bulk) })
+	t.tasks.Go(func() { t.runStream(p, p.control) })
+	t.tasks.Go(func() { t.runStream(p, p.bulk) })
 }
 
-// Send queues a message for its peer, or drops it when the queue is full.
+// Send queues a message for its peer and never blocks. What waits for a peer
+// that is slow or away is bounded, at 1 MiB of control messages and 32 MiB of
+// others, 64 bytes added for each; beyond that messages are dropped. That is
+// reported once, as Unreachable, and again only after half of the queue was
+// empty in between.
 func (t *Transport) Send(m raftstore.Message) {
 	p := t.peer(m.To)
 	if p == nil {
 		return
 	}
-	q := &p.control
+	s := p.control
 	if m.Bulk {
-		q = &p.bulk
+		s = p.bulk
 	}
-	if !q.push(m.Data) {
+	switch s.queue.push(m.Data) {
+	case pushed:
+	case overflowed:
 		t.handler.Unreachable(m.To)
+		fallthrough
+	case overflowing:
+		p.traffic.drop(1)
 	}
 }
 
@@ -162,8 +193,8 @@ func (t *Transport) peer(id uint64) *peer {
 	return t.peers[id]
 }
 
-// Stop ends all streams and waits for their goroutines and for the requests
-// being served.
+// Stop ends all streams, forwards and snapshots, and waits for their goroutines
+// and for the requests being served.
 func (t *Transport) Stop() {
 	t.mu.Lock()
 	t.stopped = true
@@ -176,9 +207,9 @@ func (t *Transport) Stop() {
 	t.client.CloseIdleConnections()
 }
 
-// serve runs f as a request that Stop waits for. It reports false if the
-// Transport does not serve.
-func (t *Transport) serve(f func()) bool {
+// during runs f as something that Stop waits for. It reports false if the
+// Transport does not run.
+func (t *Transport) during(f func()) bool {
 	t.mu.Lock()
 	if !t.started || t.stopped {
 		t.mu.Unlock()
@@ -189,4 +220,23 @@ func (t *Transport) serve(f func()) bool {
 	defer t.tasks.Done()
 	f()
 	return true
+}
+
+var errNotRunning = errors.New("httppeer: the transport does not run")
+
+// call runs f as a call to a peer: with a context that ends with the caller's,
+// with the peer and with the Transport.
+func (t *Transport) call(ctx context.Context, to uint64, f func(ctx context.Context, p *peer) error) error {
+	p := t.peer(to)
+	if p == nil {
+		return fmt.Errorf("no peer %x", to)
+	}
+	err := errNotRunning
+	t.during(func() {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(p.ctx, cancel)()
+		err = f(ctx, p)
+	})
+	return err
 }
