@@ -53,10 +53,12 @@ func (n *Node) compact(due bool) (flushed bool, err error) {
 
 // trimTarget returns the index up to which the log can go, 0 for nowhere.
 func (n *Node) trimTarget(durable uint64) uint64 {
-	// Nobody needs what is durable here and old enough.
-	target := min(durable, n.raftLog.indexBefore(n.cfg.LogRetainBytes))
+	// Nobody needs what is durable here, known to raft as applied (it looks
+	// through the rest before it campaigns), and old enough.
+	st := n.Status()
+	target := min(durable, st.Applied, n.raftLog.indexBefore(n.cfg.LogRetainBytes))
 	// A leader keeps more for members that it hears of, up to a point.
-	if slowest := n.Status().slowestMatch(); slowest < target {
+	if slowest := st.slowestMatch(); slowest < target {
 		target = max(slowest, min(target, n.raftLog.indexBefore(n.cfg.LogCapBytes)))
 	}
 	n.snaps.mu.Lock()

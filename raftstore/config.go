@@ -128,6 +128,12 @@ func (c *Config) fill() error {
 	if c.ElectionTicks <= c.HeartbeatTicks {
 		return fmt.Errorf("raftstore: Config.ElectionTicks is %d, must exceed HeartbeatTicks, which is %d", c.ElectionTicks, c.HeartbeatTicks)
 	}
+	c.fillSeams()
+	return nil
+}
+
+// fillSeams gives the outside world to what is left to it.
+func (c *Config) fillSeams() {
 	if c.FS == nil {
 		c.FS = osFS{}
 	}
@@ -140,7 +146,6 @@ func (c *Config) fill() error {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	return nil
 }
 
 func orDefault[T comparable](field *T, value T) {

@@ -45,7 +45,7 @@ func loadIdentity(cfg *Config) (identity, error) {
 	path := filepath.Join(cfg.Dir, identityFile)
 	b, err := cfg.FS.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return createIdentity(cfg, path)
+		return createIdentity(cfg)
 	}
 	if err != nil {
 		return identity{}, fmt.Errorf("raftstore: %w", err)
@@ -60,7 +60,7 @@ func loadIdentity(cfg *Config) (identity, error) {
 	return id, nil
 }
 
-func createIdentity(cfg *Config, path string) (identity, error) {
+func createIdentity(cfg *Config) (identity, error) {
 	id := identity{Format: identityFormat}
 	var err error
 	if cfg.Join != nil {
@@ -74,14 +74,18 @@ func createIdentity(cfg *Config, path string) (identity, error) {
 	if id.Self.Storage, err = cfg.randomID(); err != nil {
 		return identity{}, err
 	}
+	return id, id.store(cfg)
+}
+
+func (id *identity) store(cfg *Config) error {
 	b, err := json.MarshalIndent(id, "", "  ")
 	if err != nil {
-		return identity{}, err
+		return err
 	}
-	if err := cfg.FS.WriteFile(path, append(b, '\n')); err != nil {
-		return identity{}, fmt.Errorf("raftstore: write identity: %w", err)
+	if err := cfg.FS.WriteFile(filepath.Join(cfg.Dir, identityFile), append(b, '\n')); err != nil {
+		return fmt.Errorf("raftstore: write identity: %w", err)
 	}
-	return id, nil
+	return nil
 }
 
 // bootstrap makes the identity of a member of a new cluster.

@@ -60,6 +60,7 @@ type Node struct {
 	pos       Position                 // likewise; of the apply goroutine
 	announced uint64                   // term that the loop knows to be applied; likewise
 	snaps     snapshots
+	backing   sync.Mutex // one backup at a time
 	events    events
 	recorder  recorder
 	appending gauge // the append goroutine's
@@ -101,13 +102,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		n.launch()
 		return n, nil
 	}
-	if cfg.StateMachine != nil {
-		err = errors.Join(err, cfg.StateMachine.Close())
-	}
-	if cfg.Log != nil {
-		err = errors.Join(err, cfg.Log.Close())
-	}
-	return nil, err
+	return nil, errors.Join(err, closeParts(&cfg))
 }
 
 func (n *Node) prepare(ctx context.Context) error {
