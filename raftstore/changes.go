@@ -223,7 +223,7 @@ func (n *Node) stepChange(st *loopState, calls []*call, c change) bool {
 		From:    new(n.id),
 		Entries: []*raftpb.Entry{{Type: raftpb.EntryConfChangeV2.Enum(), Data: data}},
 	}
-	n.open.add(openFrame{seq: f.seq, term: st.term, size: int64(len(data)), calls: calls})
+	n.open.add(openFrame{seq: f.seq, term: st.term, size: int64(len(data)), framed: time.Now(), calls: calls})
 	err = n.raft.Step(m)
 	// Raft puts an empty entry in the place of a change that it does not want.
 	if err != nil || m.GetEntries()[0].GetType() != raftpb.EntryConfChangeV2 {
@@ -258,6 +258,7 @@ func (n *Node) applyChange(e *raftpb.Entry, pos *Position) error {
 			return err
 		}
 		pos.Membership = next.encode()
+		n.counters.change.Add(1)
 		n.log.Info("raftstore: membership changed", "change", c.Op, "member", fmt.Sprintf("%x", c.Member.ID),
 			"name", c.Member.Name, "index", e.GetIndex())
 	}
@@ -269,7 +270,7 @@ func (n *Node) applyChange(e *raftpb.Entry, pos *Position) error {
 	n.events.publish(Event{Kind: EventMembership, Time: time.Now(), Index: pos.Index})
 	n.open.termApplied(e.GetTerm())
 	if f.origin == n.id && f.incarnation == n.incarnation {
-		n.open.applied(f.seq, e.GetIndex(), [][]byte{result.encode()})
+		n.open.applied(f.seq, e.GetIndex(), [][]byte{result.encode()}, &n.counters.commit)
 	}
 	if next.removed(n.id) {
 		n.leave(ErrRemoved)

@@ -167,6 +167,7 @@ func (n *Node) campaignAlone() error {
 // turn does all there is to do now: what came in, what waits, and everything
 // that follows from it.
 func (n *Node) turn(st *loopState) {
+	n.counters.turns.Add(1)
 	n.step()
 	n.handleReady(st)
 	// Each gets its chance in every turn, so that none can starve another.
@@ -235,7 +236,7 @@ func (n *Node) frameProposals(st *loopState) bool {
 		f.cmds = append(f.cmds, c.cmd)
 	}
 	data := f.encode()
-	n.open.add(openFrame{seq: f.seq, term: st.term, size: int64(len(data)), calls: calls})
+	n.open.add(openFrame{seq: f.seq, term: st.term, size: int64(len(data)), framed: time.Now(), calls: calls})
 	err := n.raft.Step(&raftpb.Message{
 		Type:    raftpb.MsgProp.Enum(),
 		From:    new(n.id),
@@ -245,6 +246,8 @@ func (n *Node) frameProposals(st *loopState) bool {
 		n.open.refused(f.seq) // never entered the log
 		return false
 	}
+	n.counters.frames.Add(1)
+	n.counters.commands.Add(uint64(len(calls)))
 	if !n.proposals.empty() {
 		n.inbox.signal()
 	}
@@ -269,6 +272,7 @@ func (n *Node) sendReads(st *loopState) bool {
 	if st.leader == 0 || (!n.reads.start() && !retry) {
 		return false
 	}
+	n.counters.readRequests.Add(1)
 	n.raft.ReadIndex(n.reads.newKey(n.id, n.incarnation, st.ticks))
 	return true
 }
@@ -278,7 +282,9 @@ func (n *Node) handleReady(st *loopState) {
 		rd := n.raft.Ready()
 		n.noteState(st)
 		for _, rs := range rd.ReadStates {
-			n.reads.confirm(rs.RequestCtx, n.id, n.incarnation, rs.Index)
+			if n.reads.confirm(rs.RequestCtx, n.id, n.incarnation, rs.Index) {
+				n.counters.readRounds.Add(1)
+			}
 		}
 		for _, m := range rd.Messages {
 			n.dispatch(m)
@@ -335,6 +341,7 @@ func (n *Node) noteState(st *loopState) {
 		n.lead.end()
 	}
 	if leader != st.leader && leader != 0 {
+		n.counters.leaderChanges.Add(1)
 		n.log.Info("raftstore: leader changed", "member", fmt.Sprintf("%x", n.id),
 			"leader", fmt.Sprintf("%x", leader), "term", term)
 	}

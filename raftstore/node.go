@@ -63,6 +63,7 @@ type Node struct {
 	backing   sync.Mutex // one backup at a time
 	events    events
 	recorder  recorder
+	counters  counters
 	appending gauge // the append goroutine's
 	applying  gauge // the apply goroutine's
 
@@ -225,6 +226,7 @@ func (n *Node) newRaftLog(st LogState, pos Position, ms membership) *raftLog {
 	l := &raftLog{
 		store:    n.cfg.Log,
 		maxMem:   n.cfg.TailCacheBytes,
+		reads:    &n.counters.diskReads,
 		markAt:   min(maxMarkBytes, max(n.cfg.LogRetainBytes/4, 1)),
 		base:     st.Base,
 		last:     st.Last,
@@ -399,10 +401,12 @@ func (n *Node) Err() error {
 // is not and will not be applied; ErrOutcomeUnknown that it may be. When ctx
 // ended, its error matches too.
 func (n *Node) Propose(ctx context.Context, cmd []byte) ([]byte, error) {
-	if err := n.checkSize(cmd); err != nil {
-		return nil, err
+	result, err := []byte(nil), n.checkSize(cmd)
+	if err == nil {
+		result, err = n.route(ctx, call{kind: callCommand, cmd: cmd})
 	}
-	return n.route(ctx, call{kind: callCommand, cmd: cmd})
+	n.counters.note(err)
+	return result, err
 }
 
 // ProposeMany proposes commands at once, in order, and returns an outcome for
@@ -431,8 +435,9 @@ func (n *Node) ProposeMany(ctx context.Context, cmds [][]byte) []Outcome {
 			_ = n.applied.wait(ctx, outs[i].Index, n.ctx.Done()) // as in route
 		}
 		if isLost(outs[i].Err) && ctx.Err() == nil && n.ctx.Err() == nil {
-			outs[i].Result, outs[i].Err = n.Propose(ctx, cmds[i])
+			outs[i].Result, outs[i].Err = n.route(ctx, call{kind: callCommand, cmd: cmds[i]})
 		}
+		n.counters.note(outs[i].Err)
 	}
 	return outs
 }

@@ -1,6 +1,9 @@
 package raftstore
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // callKind says what a call asks for. The values travel between members.
 type callKind byte
@@ -115,6 +118,13 @@ func (q *callQueue) empty() bool {
 	return len(q.calls) == 0
 }
 
+// size returns the bytes that wait.
+func (q *callQueue) size() int64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.bytes
+}
+
 // refuse answers everything that waits with err.
 func (q *callQueue) refuse(err error) {
 	for calls := q.take(); len(calls) > 0; calls = q.take() {
@@ -141,6 +151,7 @@ func answer(calls []*call, out Outcome) {
 type openFrame struct {
 	seq, term uint64
 	size      int64
+	framed    time.Time
 	calls     []*call
 }
 
@@ -171,8 +182,9 @@ func (o *openFrames) size() int64 {
 
 // applied settles the frame seq with its results, one per call. All frames
 // before it are settled already.
-func (o *openFrames) applied(seq, index uint64, results [][]byte) {
+func (o *openFrames) applied(seq, index uint64, results [][]byte, took *histogram) {
 	for _, f := range o.cut(func(f openFrame) bool { return f.seq == seq }) {
+		took.observe(time.Since(f.framed))
 		for i, c := range f.calls {
 			c.done <- Outcome{Index: index, Result: results[i]}
 		}

@@ -3,6 +3,7 @@ package raftstore
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
@@ -19,7 +20,8 @@ type raftLog struct {
 	markAt int64 // see marks
 	// position is what a snapshot would be made of now; nil if there can be none.
 	position func() (Position, membership)
-	lastHard HardState // of the append goroutine alone
+	reads    *atomic.Uint64 // counts reads from disk
+	lastHard HardState      // of the append goroutine alone
 
 	mu   sync.Mutex
 	base LogPosition
@@ -255,6 +257,7 @@ func (l *raftLog) extendTail(entries []*raftpb.Entry) {
 func (l *raftLog) tailFirst() uint64 { return l.last + 1 - uint64(len(l.tail)) }
 
 func (l *raftLog) read(lo, hi, maxSize uint64) ([]*raftpb.Entry, error) {
+	l.reads.Add(1)
 	stored, err := l.store.Entries(lo, hi, maxSize)
 	if err != nil {
 		return nil, fmt.Errorf("read log entries %d to %d: %w", lo, hi-1, err)

@@ -71,15 +71,17 @@ func (r *readRounds) newKey(id, incarnation, tick uint64) []byte {
 }
 
 // confirm ends the running round if key is one of its requests. All of them were
-// sent after its readers had asked, so any answer will do.
-func (r *readRounds) confirm(key []byte, id, incarnation, index uint64) {
+// sent after its readers had asked, so any answer will do. It reports whether
+// there was such a round.
+func (r *readRounds) confirm(key []byte, id, incarnation, index uint64) bool {
 	if r.running == nil || len(key) != 24 || binary.BigEndian.Uint64(key) != id ||
 		binary.BigEndian.Uint64(key[8:]) != incarnation || binary.BigEndian.Uint64(key[16:]) < r.first {
-		return
+		return false
 	}
 	r.running.index = index
 	close(r.running.done)
 	r.running = nil
+	return true
 }
 
 // abandon ends all rounds with err.

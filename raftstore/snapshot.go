@@ -52,8 +52,10 @@ func (n *Node) sendSnapshot(m *raftpb.Message) {
 		n.snaps.sending, n.snaps.hold = false, 0
 		n.snaps.mu.Unlock()
 		status := raft.SnapshotFinish
+		n.counters.snapshotsSent.Add(1)
 		if err != nil {
 			status = raft.SnapshotFailure
+			n.counters.snapshotsUnsent.Add(1)
 			if n.ctx.Err() == nil {
 				n.log.Warn("raftstore: snapshot not sent", "to", fmt.Sprintf("%x", m.GetTo()), "err", err)
 			}
@@ -228,6 +230,7 @@ func (n *Node) switchTo(snap *raftpb.Snapshot) (Position, error) {
 	n.open.abandon(ErrOutcomeUnknown)
 	n.setMembers(ms)
 	n.setApplied(pos)
+	n.counters.snapshotsIn.Add(1)
 	n.events.publish(Event{Kind: EventSnapshot, Time: time.Now(), Index: pos.Index})
 	if err := sweep(n.cfg.FS, n.cfg.Dir, filepath.Base(dir)); err != nil {
 		n.log.Warn("raftstore: old state not removed", "err", err)

@@ -23,8 +23,14 @@ const stallAlarm = time.Second
 // gauge tells since when a worker is busy with one piece of work.
 type gauge struct{ since atomic.Int64 } // nanoseconds since 1970; 0 when idle
 
-func (g *gauge) begin() { g.since.Store(time.Now().UnixNano()) }
-func (g *gauge) end()   { g.since.Store(0) }
+// during runs f as one piece of work and returns how long it took.
+func (g *gauge) during(f func()) time.Duration {
+	start := time.Now()
+	g.since.Store(start.UnixNano())
+	defer g.since.Store(0)
+	f()
+	return time.Since(start)
+}
 
 // age returns how long the work has been under way; 0 when idle.
 func (g *gauge) age() time.Duration {

@@ -16,9 +16,8 @@ func (n *Node) runAppends() {
 		if !ok {
 			return
 		}
-		n.appending.begin()
-		err := n.appendTurn(batch)
-		n.appending.end()
+		var err error
+		n.counters.append.observe(n.appending.during(func() { err = n.appendTurn(batch) }))
 		if err != nil {
 			if n.ctx.Err() == nil {
 				n.fail(err)
@@ -36,6 +35,7 @@ func (n *Node) appendTurn(batch []work) error {
 		if err := n.raftLog.trim(to); err != nil {
 			return fmt.Errorf("raftstore: %w", err)
 		}
+		n.counters.truncations.Add(1)
 	}
 	return nil
 }
@@ -130,9 +130,8 @@ func (n *Node) runApplies() {
 		if !ok {
 			return
 		}
-		n.applying.begin()
-		err := n.applyTurn(batch)
-		n.applying.end()
+		var err error
+		n.counters.apply.observe(n.applying.during(func() { err = n.applyTurn(batch) }))
 		if err != nil {
 			if n.ctx.Err() == nil {
 				n.fail(err)
@@ -242,7 +241,7 @@ func (n *Node) applyBatch(entries []*raftpb.Entry, pos *Position) error {
 		mine := results[:len(f.cmds)]
 		results = results[len(f.cmds):]
 		if f.origin == n.id && f.incarnation == n.incarnation {
-			n.open.applied(f.seq, entries[i].GetIndex(), mine)
+			n.open.applied(f.seq, entries[i].GetIndex(), mine, &n.counters.commit)
 		}
 	}
 	return nil
