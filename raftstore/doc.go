@@ -1,17 +1,26 @@
 // Package raftstore replicates a state machine over a few members with raft,
 // and keeps it through crashes.
 //
-// What you hold: a [Node], from [Open]. [Node.Propose] replicates a command and
-// returns what your state machine made of it; any member takes it, whoever
-// leads. [Node.ReadBarrier] makes a following read of your own state
-// linearizable. [Node.Stop] hands leadership over and ends the member.
+// # What you hold
 //
-// What you owe: a deterministic [StateMachine], a directory that is yours alone,
-// a [LogStore] such as pebblelog and a [Transport] such as httppeer, which you
-// serve on the member's peer address. All members of a new cluster are opened
-// with the same Config.Initial; afterwards each finds itself in its directory.
+// A [Node], from [Open]. [Node.Propose] replicates a command and returns what
+// your state machine made of it; any member takes it, whoever leads.
+// [Node.ReadBarrier] makes a following read of your own state linearizable.
+// [Node.AddLearner], [Node.Promote] and [Node.Remove] change who belongs to the
+// cluster. [Node.Stop] hands leadership over and ends the member.
 //
-// What is promised:
+// # What you owe
+//
+// A deterministic [StateMachine], a directory that is yours alone, a [LogStore]
+// such as pebblelog and a [Transport] such as httppeer, which you serve on the
+// member's peer address. All members of a new cluster are opened with the same
+// Config.Initial; one that joins later is added first and opened with
+// Config.Join; afterwards each finds itself in its directory. A state machine
+// that keeps its state on disk implements [Snapshotter] too: then the log is
+// trimmed, members that were away too long get a copy of the state as files, and
+// [Node.Backup] works.
+//
+// # What is promised
 //
 //   - A result is returned only when the command is on the disks of a majority
 //     and applied here. It survives the loss of any minority.
@@ -19,12 +28,27 @@
 //     like, a retry is safe) or may still happen (ErrOutcomeUnknown).
 //   - Commands are applied on every member in the same order, each exactly once
 //     as far as the state can tell.
-//   - A member whose disk fails stops; it never guesses.
+//   - A member whose disk fails stops; it never guesses. A leader whose disk
+//     hangs loses its leadership.
+//   - A member that comes back with another disk than before, or after it was
+//     removed, is refused: it may have voted for what it no longer knows.
 //
-// How a command travels: Propose queues it; the raft loop takes all that wait
-// into one frame, which becomes one log entry; the append goroutine writes it
-// with one sync while messages carry it to the others; when a majority has it,
-// the apply goroutine hands it to the state machine and wakes the caller. While
-// two appends wait for the disk new commands gather for the next frame, so
-// frames grow with the disk's latency and nothing waits when it is idle.
+// # How a command travels
+//
+// Propose queues it; the raft loop takes all that wait into one frame, which
+// becomes one log entry; the append goroutine writes it with one sync while
+// messages carry it to the others; when a majority has it, the apply goroutine
+// hands it to the state machine and wakes the caller. While two appends wait for
+// the disk new commands gather for the next frame, so frames grow with the
+// disk's latency and nothing waits when it is idle. Followers forward commands,
+// not raft proposals, so that one member stamps them and knows their fate.
+//
+// # Testing
+//
+// raftsim is a network and a disk in memory for tests of your own state machine.
+// This package's own tests simulate whole clusters step by step, with crashes,
+// partitions, snapshots and changes of membership decided by a seed; to run more
+// of them:
+//
+//	go test ./raftstore -run Simulated -raftstore.seeds=10000
 package raftstore
