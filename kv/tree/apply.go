@@ -22,6 +22,7 @@ type txn struct {
 	state  state
 	events []event
 	next   int64 // the earliest expiry set
+	ranges int   // range deletions in the batch
 	locked bool  // holds the hub's lock, from the first removal of a directory on
 }
 
@@ -68,7 +69,8 @@ func (x *txn) commit() error {
 	if err := t.hist.save(x.b); err != nil {
 		return err
 	}
-	if err := t.hist.prune(x.b, t.cfg.limits, x.state.index, x.state.clock); err != nil {
+	dropped, err := t.hist.prune(x.b, t.cfg.limits, x.state.index, x.state.clock)
+	if err != nil {
 		return err
 	}
 	if err := x.b.Set(metaState, x.state.encode(), nil); err != nil {
@@ -92,7 +94,20 @@ func (x *txn) commit() error {
 	}
 	t.hub.publish(x.events, x.state.index, t.floor.Load())
 	t.due.add(x.next)
-	return nil
+	return t.limitRanges(x.ranges + dropped)
+}
+
+// maxRanges is how many range deletions may slow reads down before a flush has
+// them compacted away.
+const maxRanges = 100
+
+func (t *Tree) limitRanges(more int) error {
+	if t.ranges += more; t.ranges < maxRanges {
+		return nil
+	}
+	t.ranges = 0
+	_, err := t.db.AsyncFlush()
+	return err
 }
 
 // command applies one command.

@@ -4,7 +4,8 @@
 // A [Tree] is driven from outside. You hold a Tree from [New]; a
 // [raftstore.Node], or whoever orders commands, owns it: it calls Open once,
 // then Apply with the same commands in the same order on every member, and
-// Close. What you owe:
+// Close. In between it may copy the state with Checkpoint and replace it with
+// Install (see [raftstore.Snapshotter]). What you owe:
 //
 //   - Commands are made by [Command.Encode], or by calling the kv.Store methods
 //     of a [Writer]; Apply's results are for [DecodeResult].

@@ -57,6 +57,16 @@ func (d *due) find(r pebble.Reader) (at int64, ended bool, err error) {
 	return d.next, d.ended, err
 }
 
+// reload looks up the earliest expiry anew, once nobody looks at an earlier
+// database any more.
+func (d *due) reload(r pebble.Reader) error {
+	_, _, err := d.find(r)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.signal()
+	return err
+}
+
 // before reports whether something may be due at the given time.
 func (d *due) before(now int64) bool {
 	d.mu.Lock()
@@ -117,12 +127,12 @@ func (d *due) sleep(ctx context.Context, wait time.Duration) error {
 
 // nextExpiry returns when the earliest expiry is, or never.
 func (t *Tree) nextExpiry() (int64, error) {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	if t.db == nil {
-		return 0, t.stopped()
+	db, err := t.use()
+	if err != nil {
+		return 0, err
 	}
-	at, ended, err := t.due.find(t.db)
+	defer db.users.Done()
+	at, ended, err := t.due.find(db)
 	if ended {
 		return 0, t.stopped()
 	}

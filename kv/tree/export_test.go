@@ -26,11 +26,21 @@ func (c Config) WithFS(fs vfs.FS) Config {
 	return c
 }
 
+// WithMemTable returns the config with another bound for changes in memory.
+func (c Config) WithMemTable(bytes int) Config {
+	c.memTable = bytes
+	return c
+}
+
 // OpenLocalTree opens a Local with a Tree's configuration.
 func OpenLocalTree(dir string, cfg Config) (*Local, error) { return openLocal(dir, cfg) }
 
-// Flush makes the state durable.
-func (t *Tree) Flush() error { return t.db.Flush() }
+// WithFewNodes returns the config with another bound for the removal of nodes
+// one by one.
+func (c Config) WithFewNodes(n int) Config {
+	c.fewNodes = n
+	return c
+}
 
 // Floor returns the oldest index of the history.
 func (t *Tree) Floor() uint64 { return t.floor.Load() }

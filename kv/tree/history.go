@@ -94,24 +94,25 @@ func (h *history) save(b *pebble.Batch) error {
 	return nil
 }
 
-// prune drops the segments that the limits no longer cover.
-func (h *history) prune(b *pebble.Batch, lim limits, index uint64, clock int64) error {
-	for len(h.segs) > 1 {
+// prune drops the segments that the limits no longer cover, and returns how
+// many.
+func (h *history) prune(b *pebble.Batch, lim limits, index uint64, clock int64) (dropped int, err error) {
+	for ; len(h.segs) > 1; dropped++ {
 		s := h.segs[0]
 		old := index-s.last >= lim.events && clock-s.stamp > int64(lim.age)
 		if !old && h.bytes <= lim.bytes {
-			return nil
+			return dropped, nil
 		}
 		if err := b.DeleteRange(eventKey(s.first), eventKey(s.last+1), nil); err != nil {
-			return err
+			return dropped, err
 		}
 		if err := b.Delete(segmentKey(s.first), nil); err != nil {
-			return err
+			return dropped, err
 		}
 		h.bytes -= s.bytes
 		h.segs = h.segs[1:]
 	}
-	return nil
+	return dropped, nil
 }
 
 func (s *segment) encode() []byte {
@@ -146,19 +147,31 @@ var errHistory = errors.New("history cleared")
 // readHistory calls fn for each stored event from index lo up to index hi,
 // until it returns false. It fails with errHistory if lo is below the floor.
 func (t *Tree) readHistory(lo, hi uint64, fn func(event) bool) error {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	if t.db == nil {
-		return t.stopped()
-	}
-	it, err := t.db.NewIter(&pebble.IterOptions{LowerBound: eventKey(lo), UpperBound: eventKey(hi + 1)})
+	db, err := t.use()
 	if err != nil {
 		return err
 	}
-	// The floor rises before the events below it go, so this notices whatever
-	// the iterator, which stands still from here on, may lack.
-	if lo < t.floor.Load() {
-		return errors.Join(errHistory, it.Close())
+	defer db.users.Done()
+	// The floor rises before the events below it go, or another database takes
+	// the place of this one, so this notices whatever the events, which stand
+	// still from here on, may lack.
+	return db.readEvents(lo, hi, func() error {
+		if lo < t.floor.Load() {
+			return errHistory
+		}
+		return nil
+	}, fn)
+}
+
+// readEvents calls check once it sees a state that stands still, and then fn for
+// each event from index lo up to index hi, until it returns false.
+func (db *database) readEvents(lo, hi uint64, check func() error, fn func(event) bool) error {
+	it, err := db.NewIter(&pebble.IterOptions{LowerBound: eventKey(lo), UpperBound: eventKey(hi + 1)})
+	if err != nil {
+		return err
+	}
+	if err := check(); err != nil {
+		return errors.Join(err, it.Close())
 	}
 	for ok := it.First(); ok; ok = it.Next() {
 		d := decoder{b: it.Value()}

@@ -25,6 +25,7 @@ type hub struct {
 	ring  []event   // without gaps up to index, ascending
 	first uint64    // the ring is complete from here on
 	bytes int       // size of the ring
+	floor uint64    // there is no history below
 	root  *spot
 	woken []woken // by removals that are about to be published, in their order
 }
@@ -44,10 +45,25 @@ type spot struct {
 func newHub(l limits) *hub { return &hub{limits: l, root: &spot{}} }
 
 // start sets the index from which on events will be published.
-func (h *hub) start(index uint64) {
+func (h *hub) start(index, floor uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.index, h.first = index, index+1
+	h.index, h.first, h.floor = index, index+1, floor
+}
+
+// jump goes on from an index that was not reached by publishing. The events
+// up to there are in the changelog from floor on, and removals among them have
+// been marked, unless some are missing: that ends all watches. The caller holds
+// mu.
+func (h *hub) jump(index, floor uint64) {
+	gap := floor > h.index+1
+	h.root.each(func(w *watcher) {
+		w.cut = w.cut || gap
+		w.unpark(max(w.next, h.index+1)) // to look for itself
+	})
+	clear(h.ring)
+	h.ring, h.bytes, h.woken = h.ring[:0], 0, nil
+	h.index, h.first, h.floor = index, index+1, floor
 }
 
 func (h *hub) closed() bool {
@@ -67,7 +83,8 @@ func (h *hub) close(err *kv.Error) {
 }
 
 // register places a watcher, whose cursor becomes the next event if it was 0,
-// and returns the index of the last event before it came.
+// and returns the index of the last event before it came. It refuses one whose
+// cursor is below the floor.
 func (h *hub) register(w *watcher) (uint64, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -76,6 +93,9 @@ func (h *hub) register(w *watcher) (uint64, error) {
 	}
 	if w.next == 0 {
 		w.next = h.index + 1
+	}
+	if w.next < h.floor {
+		return 0, cleared(h.floor, w.next, h.index)
 	}
 	w.live = h.index + 1
 	h.root.at(w.key, true).add(w)
@@ -119,6 +139,9 @@ func (h *hub) examine(w *watcher) ([]kv.Event, watchState, error) {
 	defer h.mu.Unlock()
 	if h.err != nil {
 		return nil, watchState{}, h.err
+	}
+	if w.cut {
+		return nil, watchState{}, cleared(h.floor, w.next, h.index)
 	}
 	for len(w.gone) > 0 && w.gone[0] < w.next {
 		w.gone = w.gone[1:]
@@ -207,20 +230,21 @@ func (h *hub) publish(evs []event, index, floor uint64) {
 		}
 	}
 	h.woken = nil
-	h.trim(floor)
+	h.floor = floor
+	h.trim()
 }
 
 // trim drops what exceeds the bounds of the ring or lies below the floor.
-func (h *hub) trim(floor uint64) {
+func (h *hub) trim() {
 	drop := 0
-	for drop < len(h.ring) && (h.ring[drop].Index < floor || h.bytes > h.limits.ringBytes || len(h.ring)-drop > h.limits.ringEvents) {
+	for drop < len(h.ring) && (h.ring[drop].Index < h.floor || h.bytes > h.limits.ringBytes || len(h.ring)-drop > h.limits.ringEvents) {
 		h.bytes -= h.ring[drop].size()
 		h.first = h.ring[drop].Index + 1
 		drop++
 	}
 	clear(h.ring[:drop]) // let go of keys and values
 	h.ring = h.ring[drop:]
-	h.first = max(h.first, floor)
+	h.first = max(h.first, h.floor)
 }
 
 // wakeFor wakes whom an event may concern, other than through a removal.

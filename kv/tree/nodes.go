@@ -120,7 +120,7 @@ func (x *txn) drop(action kv.Action, key string, old *record) (kv.Event, error) 
 	return x.emit(action, node, prevNode(key, old), false)
 }
 
-// fewNodes is how many nodes are removed one by one. A range deletion is one
+// fewNodes is how many nodes are removed one by one by default. A range deletion is one
 // write for any number, but slows reads until it is compacted away.
 const fewNodes = 1024
 
@@ -142,12 +142,13 @@ func (x *txn) dropBelow(dir string) error {
 	var keys [][]byte
 	err = scan(x.b, lower, upper, func(k, _ []byte) (bool, error) {
 		keys = append(keys, append([]byte{}, k...))
-		return len(keys) <= fewNodes, nil
+		return len(keys) <= x.t.cfg.fewNodes, nil
 	})
 	if err != nil {
 		return err
 	}
-	if len(keys) > fewNodes {
+	if len(keys) > x.t.cfg.fewNodes {
+		x.ranges++
 		return x.b.DeleteRange(lower, upper, nil)
 	}
 	for _, k := range keys {

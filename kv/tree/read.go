@@ -15,15 +15,15 @@ import (
 // sorted. The event's Index is one that the answer is at least as new as, so a
 // watch from the next index on misses nothing.
 func (t *Tree) Get(key string, opts kv.GetOptions) (kv.Event, error) {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	if t.db == nil {
-		return kv.Event{}, t.stopped()
-	}
 	key = kv.Clean(key)
 	index := t.Index()
+	db, err := t.use()
+	if err != nil {
+		return kv.Event{}, err
+	}
+	defer db.users.Done()
 	if key != "/" {
-		r, err := readRecord(t.db, key)
+		r, err := readRecord(db, key)
 		if err != nil {
 			return kv.Event{}, fmt.Errorf("tree: get %q: %w", key, err)
 		}
@@ -32,7 +32,7 @@ func (t *Tree) Get(key string, opts kv.GetOptions) (kv.Event, error) {
 		}
 	}
 	// Everything else takes several reads, which must see the same state.
-	snap := t.db.NewSnapshot()
+	snap := db.NewSnapshot()
 	defer snap.Close()
 	return getAll(snap, key, index, opts.Recursive)
 }

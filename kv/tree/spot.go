@@ -63,6 +63,17 @@ func (s *spot) walk(key string, visit func(key string, at *spot) error) error {
 	return nil
 }
 
+// along visits the keys with watchers from below the root spot s to a key.
+func (s *spot) along(key string, visit func(key string)) {
+	for end := 0; s != nil && end < len(key); {
+		name, _ := cutSegment(key[end+1:])
+		end += 1 + len(name)
+		if s = s.children[name]; s != nil && len(s.watchers) > 0 {
+			visit(key[:end])
+		}
+	}
+}
+
 // each visits all watchers.
 func (s *spot) each(visit func(*watcher)) {
 	for w := range s.watchers {

@@ -34,18 +34,21 @@ type Config struct {
 
 	// Set by this package alone. What of the history is kept decides what is
 	// replicated, so all members of a cluster must agree on it.
-	limits limits
-	fs     vfs.FS
+	limits   limits
+	fewNodes int // how many nodes are removed one by one
+	memTable int // bytes of changes kept in memory until they are flushed
+	fs       vfs.FS
 }
 
-// A Tree is the hierarchical key space as a replicated state machine. Open,
-// Apply and Close are for the runtime that owns it (see
-// [raftstore.StateMachine]); all other methods are for everybody, at any time,
-// from any goroutine, and read what has been applied here.
+// A Tree is the hierarchical key space as a replicated state machine. The
+// methods of [raftstore.Snapshotter] are for the runtime that owns it; all
+// others are for everybody, at any time, from any goroutine, and read what has
+// been applied here.
 //
 //	Apply -> txn: one Pebble batch -> commit -> hub: wake watchers -> results
 //	Get, Members      read Pebble beside Apply
 //	Watch             waits in the hub, reads its ring, or the changelog
+//	Install           opens another Pebble beside the old one and swaps them
 type Tree struct {
 	cfg Config
 	hub *hub
@@ -55,17 +58,20 @@ type Tree struct {
 	floor  atomic.Uint64 // the oldest index in the history; raised before the commit
 	failed atomic.Pointer[error]
 
-	// mu guards db, which is nil before Open and after Close. Holders of the
-	// read lock keep the database open; Apply, which comes from its owner, needs
-	// no lock.
-	mu sync.RWMutex
-	db *pebble.DB
+	durable atomic.Uint64 // the highest position known to survive a crash
 
-	state state // of the last batch; Apply only
-	hist  history
+	// mu guards db, which is nil before Open and after Close. Its owner alone
+	// changes it and so reads it without the lock; all others call use.
+	mu sync.RWMutex
+	db *database
+
+	// The rest belongs to the owner: Open, Apply, Install and Close.
+	state  state // of the last batch
+	hist   history
+	ranges int // range deletions since the last flush they led to
 }
 
-var _ raftstore.StateMachine = (*Tree)(nil)
+var _ raftstore.Snapshotter = (*Tree)(nil)
 
 // state is what a batch changes besides nodes; it is stored with each batch.
 type state struct {
@@ -89,60 +95,45 @@ func New(cfg Config) *Tree {
 		}
 	}
 	cfg.limits.setDefaults()
+	if cfg.fewNodes == 0 {
+		cfg.fewNodes = fewNodes
+	}
+	if cfg.memTable == 0 {
+		cfg.memTable = 32 << 20
+		if cfg.InMemory {
+			cfg.memTable = 1 << 20
+		}
+	}
 	return &Tree{cfg: cfg, hub: newHub(cfg.limits), due: due{next: never, waiter: make(chan struct{}, 1)}}
 }
 
 // Open opens the state in dir, or a new one, and returns its position.
 func (t *Tree) Open(_ context.Context, dir string) (raftstore.Position, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	if t.db != nil || t.hub.closed() {
 		return raftstore.Position{}, errors.New("tree: opened twice")
 	}
-	db, err := pebble.Open(dir, t.options())
+	db, st, hist, err := t.openDatabase(dir)
 	if err != nil {
 		return raftstore.Position{}, fmt.Errorf("tree: open %s: %w", dir, err)
 	}
-	t.db = db
-	if err := t.load(); err != nil {
-		t.db = nil
-		return raftstore.Position{}, fmt.Errorf("tree: open %s: %w", dir, errors.Join(err, db.Close()))
+	t.adopt(db, st, hist)
+	t.hub.start(st.index, t.floor.Load())
+	if _, _, err = t.due.find(db); err != nil {
+		return raftstore.Position{}, fmt.Errorf("tree: open %s: %w", dir, err)
 	}
-	return t.state.pos, nil
+	return st.pos, nil
 }
 
-// load reads into memory what Apply keeps there.
-func (t *Tree) load() error {
-	switch format, err := get(t.db, metaFormat); {
-	case err != nil:
-		return err
-	case format == nil:
-		if err := t.db.Set(metaFormat, []byte{formatVersion}, pebble.NoSync); err != nil {
-			return err
-		}
-	case len(format) != 1 || format[0] != formatVersion:
-		return fmt.Errorf("unknown format %x, this program knows %d", format, formatVersion)
-	}
-	b, err := get(t.db, metaState)
-	if err != nil {
-		return err
-	}
-	if b != nil {
-		if err := t.state.decode(b); err != nil {
-			return err
-		}
-	}
-	if t.state.pos.Membership, err = get(t.db, metaMembership); err != nil {
-		return err
-	}
-	if err := t.hist.load(t.db); err != nil {
-		return err
-	}
-	t.index.Store(t.state.index)
-	t.floor.Store(t.hist.floor(t.state.index))
-	t.hub.start(t.state.index)
-	_, _, err = t.due.find(t.db)
-	return err
+// adopt makes a database the current one. Readers take the index first and the
+// database then, so what they read is never older than the index they tell;
+// and the floor after the database, so that they miss no rise of it.
+func (t *Tree) adopt(db *database, st state, hist history) {
+	t.state, t.hist = st, hist
+	t.floor.Store(hist.floor(st.index))
+	t.mu.Lock()
+	t.db = db
+	t.mu.Unlock()
+	t.index.Store(st.index)
 }
 
 func (s *state) encode() []byte {
@@ -167,13 +158,14 @@ func (t *Tree) Close() error {
 	t.hub.close(t.stopped())
 	t.due.close()
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.db == nil {
+	db := t.db
+	t.db = nil
+	t.mu.Unlock()
+	if db == nil {
 		return nil
 	}
-	err := errors.Join(t.db.Flush(), t.db.Close())
-	t.db = nil
-	if err != nil {
+	db.users.Wait()
+	if err := errors.Join(db.Flush(), db.Close()); err != nil {
 		return fmt.Errorf("tree: close: %w", err)
 	}
 	return nil
@@ -189,13 +181,13 @@ func (t *Tree) Index() uint64 { return t.index.Load() }
 
 // Members returns what members have published about themselves, by id.
 func (t *Tree) Members() ([]Member, error) {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	if t.db == nil {
-		return nil, t.stopped()
+	db, err := t.use()
+	if err != nil {
+		return nil, err
 	}
+	defer db.users.Done()
 	var ms []Member
-	err := scan(t.db, []byte{tableMember}, tableEnd(tableMember), func(k, v []byte) (bool, error) {
+	err = scan(db, []byte{tableMember}, tableEnd(tableMember), func(k, v []byte) (bool, error) {
 		if len(k) != 9 {
 			return false, fmt.Errorf("malformed member key %x", k)
 		}

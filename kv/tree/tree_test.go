@@ -175,7 +175,7 @@ func TestACrashLeavesAPrefix(t *testing.T) {
 			}
 			digests[b.pos.Index] = d
 			if r.IntN(10) == 0 {
-				if err := tr.Flush(); err != nil {
+				if err := tr.Flush(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 				durable = b.pos.Index

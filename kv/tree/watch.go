@@ -26,6 +26,7 @@ type watcher struct {
 	next   uint64   // the first index not examined
 	gone   []uint64 // removals of directories that took its key along, ascending
 	parked bool
+	cut    bool // what comes next was lost
 }
 
 // fetchMost bounds how many events one turn hands out or examines.
@@ -54,10 +55,6 @@ func (t *Tree) Watch(ctx context.Context, key string, opts kv.WatchOptions) (*kv
 	index, err := t.hub.register(w)
 	if err != nil {
 		return nil, err
-	}
-	if floor := t.floor.Load(); w.next < floor {
-		t.hub.remove(w)
-		return nil, cleared(floor, w.next, index)
 	}
 	// A watch whose events nobody ranges over has to go with its context too.
 	stop := context.AfterFunc(ctx, func() { t.hub.remove(w) })
