@@ -1,6 +1,9 @@
 package schedule
 
-import "math/bits"
+import (
+	"iter"
+	"math/bits"
+)
 
 // bitset is a set of machine slots. Words beyond its length count as empty, so
 // sets of different lengths mix.
@@ -63,14 +66,17 @@ func (b bitset) count() int {
 	return n
 }
 
-// firstWith returns the least member that o has too; -1 for none.
-func (b bitset) firstWith(o bitset) int {
-	for i := range min(len(b), len(o)) {
-		if w := b[i] & o[i]; w != 0 {
-			return i*64 + bits.TrailingZeros64(w)
+// allWith yields the members that o has too, in order.
+func (b bitset) allWith(o bitset) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for i := range min(len(b), len(o)) {
+			for w := b[i] & o[i]; w != 0; w &= w - 1 {
+				if !yield(i*64 + bits.TrailingZeros64(w)) {
+					return
+				}
+			}
 		}
 	}
-	return -1
 }
 
 // all yields the members in order. The set may be changed meanwhile; what is

@@ -16,7 +16,8 @@ func (v Violation) String() string { return v.Unit + " on " + v.Machine + ": " +
 
 // Check returns what is wrong with the placements of a cluster, by unit: nothing
 // for one that a plan has made whole. Of two units that cannot stay together it
-// names the one to leave. It looks at pairs of units, by the rules and without
+// names the one to leave; of units that request more in sum than their machine
+// has, each that has a part in it. It looks at pairs of units, by the rules and without
 // the indexes that Compute uses, so each is a test of the other.
 func Check(c Cluster) []Violation {
 	units := make(map[string]Unit, len(c.Units))
@@ -53,6 +54,7 @@ func Check(c Cluster) []Violation {
 				c.whyNotPeer(m, on, u),
 				namedReason(CodeConflict, "with ", on, func(v Unit) bool { return inConflict(u, v) && leavesBefore(u, v) }),
 				namedReason(CodeReplaced, "by ", on, func(v Unit) bool { return replaces(v, u) && rings[v.Name] != rings[u.Name] }),
+				whyNotResource(m, without(on, u), u),
 			}
 		}
 		for _, r := range reasons {
@@ -62,6 +64,11 @@ func Check(c Cluster) []Violation {
 		}
 	}
 	return out
+}
+
+// without returns the units other than u.
+func without(units []Unit, u Unit) []Unit {
+	return slices.DeleteFunc(slices.Clone(units), func(v Unit) bool { return v.Name == u.Name })
 }
 
 // sharing returns the units on each machine, global ones included.

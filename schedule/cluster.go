@@ -13,6 +13,9 @@ type Machine struct {
 	ID string
 	// Metadata is what Unit.Metadata is compared with.
 	Metadata map[string]string
+	// Capacity is what there is for units, after what the machine keeps for
+	// itself. Nil: not reported; CPU, memory and disk are then unlimited.
+	Capacity *Resources
 }
 
 // Unit is what the scheduler has to know of a unit. The fields mean what the
@@ -48,6 +51,10 @@ type Unit struct {
 	// Global: the unit runs on every machine that admits it (AdmitsGlobal) and
 	// is never in Cluster.Placed. MachineOf and Replaces do not apply to it.
 	Global bool
+	// Request is what the unit must have: no machine takes units that request
+	// more in sum than there is. Estimate is what it is likely to use besides,
+	// and only says which machine is best.
+	Request, Estimate Resources
 }
 
 // Cluster is all that a plan depends on.
@@ -94,6 +101,11 @@ func checkMachine(m Machine) error {
 	if m.ID == "" {
 		return errors.New("machine without an ID")
 	}
+	if m.Capacity != nil {
+		if err := m.Capacity.check(); err != nil {
+			return fmt.Errorf("machine %q: capacity: %w", m.ID, err)
+		}
+	}
 	return nil
 }
 
@@ -101,11 +113,20 @@ func checkUnit(u Unit) error {
 	if u.Name == "" {
 		return errors.New("unit without a name")
 	}
+	if err := u.Request.check(); err != nil {
+		return fmt.Errorf("unit %q: request: %w", u.Name, err)
+	}
+	if err := u.Estimate.check(); err != nil {
+		return fmt.Errorf("unit %q: estimate: %w", u.Name, err)
+	}
 	return nil
 }
 
 func sameMachine(a, b Machine) bool {
-	return a.ID == b.ID && maps.Equal(a.Metadata, b.Metadata)
+	return a.ID == b.ID &&
+		maps.Equal(a.Metadata, b.Metadata) &&
+		(a.Capacity == nil) == (b.Capacity == nil) &&
+		(a.Capacity == nil || sameResources(*a.Capacity, *b.Capacity))
 }
 
 func sameUnit(a, b Unit) bool {
@@ -118,5 +139,7 @@ func sameUnit(a, b Unit) bool {
 		slices.Equal(a.MachineOf, b.MachineOf) &&
 		slices.Equal(a.Conflicts, b.Conflicts) &&
 		slices.Equal(a.Replaces, b.Replaces) &&
-		a.Global == b.Global
+		a.Global == b.Global &&
+		sameResources(a.Request, b.Request) &&
+		sameResources(a.Estimate, b.Estimate)
 }

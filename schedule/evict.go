@@ -61,10 +61,11 @@ func (s *Scheduler) validate(slot int) {
 			s.evict(u, CodeReplaced, u.oustedBy[i].name)
 		}
 	}
-	s.admitGlobals(slot)
+	s.evictExcess(slot)
+	s.admitGlobalsAhead(slot)
 	for s.evictFollowers(slot, func(g *unit) bool { return g.on.has(slot) }) {
 		s.dismissGlobals(slot)
-		s.admitGlobals(slot)
+		s.admitGlobalsAhead(slot)
 	}
 	s.dirty.clear(slot)
 }
@@ -144,4 +145,19 @@ func (s *Scheduler) anyConflict(slot int) bool {
 		}
 	}
 	return false
+}
+
+// evictExcess evicts units that request more in sum than their machine has, and
+// those that must run beside them.
+func (s *Scheduler) evictExcess(slot int) {
+	if !s.ledger.overfull(slot) {
+		return
+	}
+	s.ledger.reset(&s.parcel)
+	leave, _ := s.makeRoom(slot, &s.parcel, s.clumps(slot))
+	for _, c := range leave {
+		for _, u := range c.units {
+			s.evict(u, CodeResource, "")
+		}
+	}
 }

@@ -109,7 +109,14 @@ func (s *Scheduler) verdicts(u *unit) []verdict {
 	restore := s.stepAside(u)
 	defer restore()
 	all := func() bitset { return s.alive.copyTo(nil) }
-	out := []verdict{{CodeMachineID, all()}, {CodeMetadata, all()}, {CodePeer, all()}, {CodeConflict, all()}, {CodeReplaced, all()}}
+	out := []verdict{
+		{CodeMachineID, all()},
+		{CodeMetadata, all()},
+		{CodePeer, all()},
+		{CodeConflict, all()},
+		{CodeReplaced, all()},
+		{CodeResource, all()},
+	}
 	s.keepID(out[0].pass, u)
 	if u.need != nil {
 		out[1].pass.and(u.need.bits)
@@ -117,6 +124,11 @@ func (s *Scheduler) verdicts(u *unit) []verdict {
 	s.keepPeers(out[2].pass, u, nil)
 	s.dropConflicts(out[3].pass, u)
 	s.dropOusted(out[4].pass, u)
+	for slot := range out[5].pass.all {
+		if !s.fitsAlone(slot, u) {
+			out[5].pass.clear(slot)
+		}
+	}
 	return out
 }
 
@@ -125,7 +137,7 @@ func (s *Scheduler) verdicts(u *unit) []verdict {
 func (s *Scheduler) stepAside(u *unit) (restore func()) {
 	aside := func(n int) {
 		if u.at >= 0 {
-			u.count(u.at, n)
+			s.hold(u, u.at, n)
 		}
 		if !u.spec.Global {
 			return
@@ -135,7 +147,7 @@ func (s *Scheduler) stepAside(u *unit) (restore func()) {
 				continue
 			}
 			for slot := range g.on.all {
-				g.count(slot, n)
+				s.hold(g, slot, n)
 			}
 		}
 	}
@@ -145,13 +157,13 @@ func (s *Scheduler) stepAside(u *unit) (restore func()) {
 
 func (s *Scheduler) rejection(u *unit, code Code, slots bitset, alone int) Rejection {
 	r := Rejection{Machines: slots.count(), Alone: alone}
-	var sample []int
-	for slot := range slots.all {
-		if len(sample) == sampleMachines {
-			break
-		}
-		sample = append(sample, slot)
+	failing := slices.Collect(slots.all)
+	sample := failing[:min(len(failing), sampleMachines)]
+	for _, slot := range sample {
 		r.Sample = append(r.Sample, s.machines[slot].ID)
+	}
+	if code == CodeResource {
+		sample = failing // the amounts are of all
 	}
 	r.Reason = s.reason(u, code, sample)
 	return r
@@ -174,9 +186,34 @@ func (s *Scheduler) reason(u *unit, code Code, slots []int) Reason {
 		return Reason{code, "with " + nameList(s.namesAt(slots, func(v *unit) bool {
 			return u.conflictsWith(v) && !(u.spec.Global && v.spec.Global && v.name > u.name)
 		}))}
+	case CodeResource:
+		return Reason{code, s.detailResources(u, slots)}
 	default:
 		return Reason{code, "by " + nameList(s.namesAt(slots, func(v *unit) bool { return slices.Contains(u.oustedBy, v) }))}
 	}
+}
+
+// detailResources says what is short on any of some machines, and how much
+// there is where there is most.
+func (s *Scheduler) detailResources(u *unit, slots []int) string {
+	var parts []string
+	for _, name := range u.spec.Request.names() {
+		need, most, short := u.spec.Request.of(name), int64(0), false
+		for _, slot := range slots {
+			free := s.ledger.free[slot*s.ledger.width+s.ledger.number[name]]
+			if need > free {
+				short = true
+				most = max(most, free)
+			}
+		}
+		switch {
+		case short && len(slots) > 1:
+			parts = append(parts, detailResource(name, need, most)+" at most")
+		case short:
+			parts = append(parts, detailResource(name, need, most))
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 // namesAt names the units on some machines that meet a condition.

@@ -4,40 +4,11 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/cockroachdb/datadriven"
 
 	"github.com/strakeproject/strake/schedule"
 )
-
-// splitMix is the generator SplitMix64: the same numbers on every machine.
-type splitMix uint64
-
-func (s *splitMix) next() uint64 {
-	*s += 0x9E3779B97F4A7C15
-	z := uint64(*s)
-	z = (z ^ z>>30) * 0xBF58476D1CE4E5B9
-	z = (z ^ z>>27) * 0x94D049BB133111EB
-	return z ^ z>>31
-}
-
-func (s *splitMix) intn(n int) int { return int(s.next() % uint64(n)) }
-
-// pick returns i with a probability in proportion to weights[i].
-func (s *splitMix) pick(weights ...int) int {
-	sum := 0
-	for _, w := range weights {
-		sum += w
-	}
-	k := s.intn(sum)
-	for i, w := range weights {
-		if k -= w; k < 0 {
-			return i
-		}
-	}
-	panic("unreachable")
-}
 
 // estate is a made-up data centre.
 type estate struct {
@@ -45,16 +16,27 @@ type estate struct {
 	machines []schedule.Machine
 	units    []schedule.Unit
 	services int
+	full     bool // with resources, ports and spread
 }
 
-// newEstate makes machines in 5 zones with two kinds of disk and CPU, and
+// newEstate makes an estate whose units use fleet's options alone.
+func newEstate(machineSeed, unitSeed uint64, machines, services int) *estate {
+	return (&estate{}).generate(machineSeed, unitSeed, machines, services)
+}
+
+// newFullEstate makes the same with what units request, and more options.
+func newFullEstate(machineSeed, unitSeed uint64, machines, services int) *estate {
+	return (&estate{full: true}).generate(machineSeed, unitSeed, machines, services)
+}
+
+// generate makes machines in 5 zones with two kinds of disk and CPU, and
 // services of 1 to 40 instances: of each 100, 40 are plain, the others want a
 // disk, a zone, a CPU, or conflict with themselves or another; one in four has
 // a sidekick beside each instance. Three global units are added.
-func newEstate(machineSeed, unitSeed uint64, machines, services int) *estate {
-	e := &estate{rng: splitMix(machineSeed)}
+func (e *estate) generate(machineSeed, unitSeed uint64, machines, services int) *estate {
+	e.rng = splitMix(machineSeed)
 	for i := range machines {
-		e.rng.pick(53, 31, 8, 6, 2) // capacity, for which units do not ask
+		capacity := shapes[e.rng.pick(53, 31, 8, 6, 2)]
 		zone := e.rng.intn(5)
 		rack := e.rng.intn(8)
 		e.machines = append(e.machines, schedule.Machine{ID: fmt.Sprintf("m%04d", i), Metadata: map[string]string{
@@ -63,6 +45,10 @@ func newEstate(machineSeed, unitSeed uint64, machines, services int) *estate {
 			"disk": []string{"hdd", "ssd"}[e.rng.pick(7, 3)],
 			"arch": []string{"amd64", "arm64"}[e.rng.pick(9, 1)],
 		}})
+		if e.full {
+			capacity.Counters = nil
+			e.machines[i].Capacity = &capacity
+		}
 	}
 	e.rng = splitMix(unitSeed)
 	for range services {
@@ -73,9 +59,17 @@ func newEstate(machineSeed, unitSeed uint64, machines, services int) *estate {
 		"ssd-trim.service":      {"disk": {"ssd"}},
 		"zone-agent-z0.service": {"zone": {"z0"}},
 	} {
-		e.units = append(e.units, schedule.Unit{Name: name, Active: true, Global: true, Metadata: meta})
+		e.units = append(e.units, schedule.Unit{Name: name, Active: true, Global: true, Metadata: meta, Request: e.small()})
 	}
 	return e
+}
+
+// small is what global units and sidekicks request.
+func (e *estate) small() schedule.Resources {
+	if !e.full {
+		return schedule.Resources{}
+	}
+	return schedule.Resources{CPU: 50, Memory: 64 << 20}
 }
 
 // addService adds the next service and returns its units.
@@ -83,8 +77,10 @@ func (e *estate) addService() []schedule.Unit {
 	s := e.services
 	e.services++
 	replicas := 1 + e.rng.intn(40)
-	e.rng.intn(40) // CPU
-	e.rng.intn(48) // memory
+	request := schedule.Resources{CPU: 50 * int64(1+e.rng.intn(40)), Memory: int64(1+e.rng.intn(48)) * 64 << 20}
+	if !e.full {
+		request = schedule.Resources{}
+	}
 	var meta map[string][]string
 	var conflicts []string
 	switch e.rng.pick(40, 15, 10, 10, 10, 5, 5, 5) {
@@ -107,10 +103,10 @@ func (e *estate) addService() []schedule.Unit {
 	first := len(e.units)
 	for i := range replicas {
 		name := fmt.Sprintf("svc%03d@%d.service", s, i)
-		e.units = append(e.units, schedule.Unit{Name: name, Active: true, Generation: uint64(s), Metadata: meta, Conflicts: conflicts})
+		e.units = append(e.units, schedule.Unit{Name: name, Active: true, Generation: uint64(s), Metadata: meta, Conflicts: conflicts, Request: request})
 		if sidekick {
 			e.units = append(e.units, schedule.Unit{
-				Name: fmt.Sprintf("svc%03d-sk@%d.service", s, i), Active: true, Generation: uint64(s), MachineOf: []string{name},
+				Name: fmt.Sprintf("svc%03d-sk@%d.service", s, i), Active: true, Generation: uint64(s), MachineOf: []string{name}, Request: e.small(),
 			})
 		}
 	}
@@ -228,106 +224,6 @@ func TestChangeMovesNothingButWhatMustMove(t *testing.T) {
 			if u.Admitting > 0 {
 				t.Errorf("event %d, %s: %s", i, event, u)
 			}
-		}
-	}
-}
-
-func benchmarkPlan(b *testing.B, c schedule.Cluster) {
-	b.ReportAllocs()
-	start := time.Now()
-	for b.Loop() {
-		p, err := schedule.Compute(c, schedule.Options{})
-		if err != nil || len(p.Steps) == 0 {
-			b.Fatal(len(p.Steps), err)
-		}
-	}
-	b.ReportMetric(float64(len(c.Units))*float64(b.N)/time.Since(start).Seconds(), "units/s")
-}
-
-// 10,000 units without constraints on 1,000 empty machines.
-func BenchmarkComputePlain(b *testing.B) {
-	c := schedule.Cluster{}
-	for i := range 1000 {
-		c.Machines = append(c.Machines, schedule.Machine{ID: fmt.Sprintf("m%04d", i)})
-	}
-	for i := range 10000 {
-		c.Units = append(c.Units, schedule.Unit{Name: fmt.Sprintf("u%05d.service", i), Active: true})
-	}
-	benchmarkPlan(b, c)
-}
-
-// As many units with everything on 1,000 empty machines.
-func BenchmarkComputeConstrained(b *testing.B) {
-	benchmarkPlan(b, newEstate(1800, 1801, 1000, 400).cluster())
-}
-
-// 100,000 such units on 10,000 machines.
-func BenchmarkComputeLarge(b *testing.B) {
-	benchmarkPlan(b, newEstate(1800, 1801, 10000, 4000).cluster())
-}
-
-// The same cluster, whole: what a plan costs that has nothing to do.
-func BenchmarkComputeUnchanged(b *testing.B) {
-	c := newEstate(1800, 1801, 1000, 400).cluster()
-	p, err := schedule.Compute(c, schedule.Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	for _, s := range p.Steps {
-		c.Placed[s.Unit] = s.To
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		if p, err := schedule.Compute(c, schedule.Options{}); err != nil || len(p.Steps) > 0 {
-			b.Fatal(len(p.Steps), err)
-		}
-	}
-}
-
-// A machine of 1,000 is lost and comes back: the plan after the loss, as a
-// Scheduler that follows the cluster makes it.
-func BenchmarkSchedulerMachineLost(b *testing.B) {
-	e := newEstate(1800, 1801, 1000, 400)
-	s := schedule.New(schedule.Options{})
-	must(s.Reset(e.cluster()))
-	s.Plan()
-	b.ReportAllocs()
-	moved, i := 0, 0
-	for b.Loop() {
-		m := e.machines[i%len(e.machines)]
-		s.RemoveMachine(m.ID)
-		moved += len(s.Plan().Steps)
-		must(s.SetMachine(m))
-		s.Plan()
-		i++
-	}
-	b.ReportMetric(float64(moved)/float64(b.N), "units/op")
-}
-
-// A unit is started and stopped again in a cluster of 10,000.
-func BenchmarkSchedulerUnitStarted(b *testing.B) {
-	s := schedule.New(schedule.Options{})
-	must(s.Reset(newEstate(1800, 1801, 1000, 400).cluster()))
-	s.Plan()
-	b.ReportAllocs()
-	for b.Loop() {
-		must(s.SetUnit(schedule.Unit{Name: "extra.service", Active: true}))
-		s.Plan()
-		must(s.SetUnit(schedule.Unit{Name: "extra.service"}))
-		s.Plan()
-	}
-}
-
-// 10,000 units that fit nowhere on 1,000 machines, each explained.
-func BenchmarkComputeUnplaced(b *testing.B) {
-	c := newEstate(1800, 1801, 1000, 400).cluster()
-	for i := range c.Units {
-		c.Units[i].Metadata = map[string][]string{"disk": {"tape"}}
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		if p, err := schedule.Compute(c, schedule.Options{}); err != nil || len(p.Unplaced) == 0 {
-			b.Fatal(len(p.Steps), err)
 		}
 	}
 }

@@ -14,6 +14,7 @@ func (s *Scheduler) addMachine(m Machine) int {
 	slot := len(s.machines)
 	s.machines = append(s.machines, &machine{})
 	s.slots[m.ID] = slot
+	s.ledger.addSlot()
 	s.revive(slot, m)
 	return slot
 }
@@ -21,7 +22,10 @@ func (s *Scheduler) addMachine(m Machine) int {
 func (s *Scheduler) revive(slot int, m Machine) {
 	s.machines[slot].Machine = m
 	s.alive.set(slot)
-	s.load.add(slot)
+	s.ledger.report(m, 1)
+	s.ledger.setCapacity(slot, m)
+	s.counts.add(slot)
+	s.grid.touch(slot)
 	s.dirty.set(slot)
 	s.shortSlots(m.ID).set(slot)
 	s.fitMasks(slot)
@@ -68,6 +72,9 @@ func (s *Scheduler) forget(u *unit) {
 		if p.refs--; p.refs == 0 {
 			s.garbage++
 		}
+	}
+	if u.active() {
+		s.ledger.want(&u.spec, -1)
 	}
 	s.releaseMask(u.need)
 	s.relink = s.relink || s.replaces.any()
@@ -137,6 +144,9 @@ func (s *Scheduler) arrive(u *unit) {
 		u.need = s.useMask(u.spec.Metadata)
 		s.relink = s.relink || s.replaces.any()
 	}
+	if u.active() {
+		s.ledger.want(&u.spec, 1)
+	}
 	if u.active() && u.spec.Global {
 		i, _ := slices.BinarySearchFunc(s.globals, u, compareUnits)
 		s.globals = slices.Insert(s.globals, i, u)
@@ -182,9 +192,7 @@ func (s *Scheduler) attach(u *unit, slot int) {
 	m := s.machines[slot]
 	u.at, u.pos = slot, len(m.residents)
 	m.residents = append(m.residents, u)
-	u.count(slot, 1)
-	s.load.change(slot, 1)
-	s.dirty.set(slot)
+	s.hold(u, slot, 1)
 }
 
 // detach takes a unit from its place, if it has one.
@@ -198,10 +206,18 @@ func (s *Scheduler) detach(u *unit) {
 	m.residents[u.pos].pos = u.pos
 	m.residents[last] = nil
 	m.residents = m.residents[:last]
-	u.count(u.at, -1)
-	s.load.change(u.at, -1)
-	s.dirty.set(u.at)
+	s.hold(u, u.at, -1)
 	u.at = -1
+}
+
+// hold enters what a unit holds in a slot into all books, or with n = -1 takes
+// it out.
+func (s *Scheduler) hold(u *unit, slot, n int) {
+	u.count(slot, n)
+	s.counts.change(slot, n)
+	s.ledger.take(slot, &u.spec, int64(n))
+	s.grid.touch(slot)
+	s.dirty.set(slot)
 }
 
 // count adds n to the tallies of a slot in which the unit counts.
@@ -212,37 +228,6 @@ func (u *unit) count(slot, n int) {
 	for _, p := range u.conflictHits {
 		p.matching.add(slot, n)
 	}
-}
-
-// dismissGlobals takes all global units from a slot.
-func (s *Scheduler) dismissGlobals(slot int) {
-	m := s.machines[slot]
-	for _, g := range m.globals {
-		g.count(slot, -1)
-		g.on.clear(slot)
-	}
-	s.load.change(slot, -len(m.globals))
-	m.globals = m.globals[:0]
-	s.dirty.set(slot)
-}
-
-// admitGlobals gives a slot that has none its global units.
-func (s *Scheduler) admitGlobals(slot int) {
-	m := s.machines[slot]
-	for _, g := range s.globals {
-		if !s.suits(g, slot) || g.conflictsAt(slot) {
-			continue
-		}
-		g.count(slot, 1)
-		g.on.set(slot)
-		m.globals = append(m.globals, g)
-	}
-	s.load.change(slot, len(m.globals))
-}
-
-// suits reports whether ID and metadata of a machine are what a unit asks for.
-func (s *Scheduler) suits(u *unit, slot int) bool {
-	return (u.need == nil || u.need.bits.has(slot)) && matchesID(s.machines[slot].Machine, u.spec.MachineID)
 }
 
 // conflictsAt reports whether anything counted in a slot conflicts with the

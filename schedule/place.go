@@ -84,6 +84,7 @@ type group struct {
 	name     string  // the least
 	priority int     // the highest
 	eligible int     // log2 of the machines that could do, were they empty
+	size     int32   // the largest share of what they request in the mean machine
 }
 
 // placePending gives every pending unit a place that can have one. It reports
@@ -98,9 +99,9 @@ func (s *Scheduler) placePending() (again bool) {
 }
 
 // pendingGroups returns the groups in the order of placement: high priority
-// first, then those with few machines to choose from, then by name. The number
-// of machines counts by powers of two, so that a small change in the cluster
-// does not shuffle all.
+// first, then those with few machines to choose from, then large ones, then by
+// name. The number of machines counts by powers of two, so that a small change
+// in the cluster does not shuffle all.
 func (s *Scheduler) pendingGroups() []group {
 	pending := slices.SortedFunc(maps.Keys(s.pending), compareUnits)
 	var groups []group
@@ -111,6 +112,7 @@ func (s *Scheduler) pendingGroups() []group {
 		return cmp.Or(
 			cmp.Compare(b.priority, a.priority),
 			cmp.Compare(a.eligible, b.eligible),
+			cmp.Compare(b.size, a.size),
 			cmp.Compare(a.name, b.name),
 		)
 	})
@@ -119,7 +121,8 @@ func (s *Scheduler) pendingGroups() []group {
 
 func (s *Scheduler) newGroup(units []*unit) group {
 	g := group{name: units[0].name, priority: units[0].spec.Priority}
-	mask := s.alive.copyTo(nil)
+	mask := s.alive.copyTo(s.scratch)
+	s.scratch = mask
 	picky := false
 	for _, u := range units {
 		g.name = min(g.name, u.name)
@@ -133,12 +136,20 @@ func (s *Scheduler) newGroup(units []*unit) group {
 		n /= 2
 	}
 	g.eligible = bits.Len(uint(n))
+	s.ledger.reset(&s.parcel)
+	for _, u := range units {
+		s.ledger.addUnit(&s.parcel, &u.spec, 1)
+	}
+	g.size = s.ledger.meanShare(&s.parcel)
 	g.units = s.peersFirst(units)
 	return g
 }
 
 // connected splits units, sorted by name, into sets joined by MachineOf.
 func (s *Scheduler) connected(units []*unit) [][]*unit {
+	if !slices.ContainsFunc(units, func(u *unit) bool { return len(u.peers) > 0 }) {
+		return singly(units)
+	}
 	in := make(map[*unit]bool, len(units))
 	for _, u := range units {
 		in[u] = true
@@ -169,6 +180,15 @@ func (s *Scheduler) connected(units []*unit) [][]*unit {
 		}
 		slices.SortFunc(set, compareUnits)
 		sets = append(sets, set)
+	}
+	return sets
+}
+
+// singly makes each unit a set of its own.
+func singly(units []*unit) [][]*unit {
+	sets := make([][]*unit, len(units))
+	for i := range units {
+		sets[i] = units[i : i+1 : i+1]
 	}
 	return sets
 }
@@ -244,11 +264,22 @@ func (s *Scheduler) fitTogether(units []*unit) []*unit {
 			s.narrow(try, v, all)
 			ok = ok && !slices.ContainsFunc(all, v.conflictsWith)
 		}
-		if ok && !try.empty() {
+		if ok && s.anyFits(try, all) {
 			mask, fit, in = try, all, seen
 		}
 	}
 	return fit
+}
+
+// anyFits reports whether some slot of mask has what units request left.
+func (s *Scheduler) anyFits(mask bitset, units []*unit) bool {
+	q := s.parcelOf(units)
+	for slot := range mask.all {
+		if s.ledger.fits(slot, &q) {
+			return true
+		}
+	}
+	return false
 }
 
 // placeTogether puts units on the machine that ranks first of those that take
@@ -260,7 +291,11 @@ func (s *Scheduler) placeTogether(units []*unit) (again bool) {
 	for _, u := range units {
 		s.narrow(mask, u, units)
 	}
-	slot := s.load.least(mask)
+	s.ledger.reset(&s.parcel)
+	for _, u := range units {
+		s.ledger.addUnit(&s.parcel, &u.spec, 1)
+	}
+	slot := s.choose(mask, &s.parcel)
 	if slot < 0 {
 		return false
 	}

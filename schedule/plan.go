@@ -46,33 +46,6 @@ type Stats struct {
 	Unplaced int // active units without a machine
 }
 
-// Strategy says which of the machines that may take a unit does.
-type Strategy int
-
-const (
-	// Balance takes the machine whose largest used share of a resource is
-	// smallest after the placement, then the one with fewest units, then the
-	// one with the smallest ID. Units ask for no resources yet, all shares are
-	// zero, and so it ranks as LeastLoaded does.
-	Balance Strategy = iota
-	// LeastLoaded takes the machine with fewest units, global ones included,
-	// then the one with the smallest ID: fleet's rule.
-	LeastLoaded
-)
-
-// Options change how a plan is made. The zero Options are the recommended ones.
-type Options struct {
-	Strategy Strategy
-}
-
-func (o Options) validate() error {
-	switch o.Strategy {
-	case Balance, LeastLoaded:
-		return nil
-	}
-	return fmt.Errorf("unknown strategy %d", o.Strategy)
-}
-
 // Compute returns the plan for a cluster. It is a pure function: the same
 // cluster, in whatever order its parts are given, has the same plan. It does
 // not modify c. Errors are for malformed input (a name or ID that is empty or

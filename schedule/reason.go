@@ -18,13 +18,14 @@ const (
 	CodePeer        Code = "peer"         // a unit of MachineOf is not there
 	CodeConflict    Code = "conflict"     // Conflicts, of either unit
 	CodeReplaced    Code = "replaced"     // a unit there replaces this one
+	CodeResource    Code = "resource"     // too little is left of what it requests
 )
 
 // Why a unit is placed, or on no machine at all.
 const (
 	CodeNew      Code = "new"          // it is active and was on no machine
 	CodeInactive Code = "inactive"     // it is not wanted
-	CodeGlobal   Code = "global"       // it is global, so it has no placement
+	CodeGlobal   Code = "global"       // it is global and has no placement, or makes room for one that is
 	CodeUnknown  Code = "unit-unknown" // the cluster has no such unit
 )
 

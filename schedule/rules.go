@@ -20,7 +20,7 @@ func AdmitsGlobal(m Machine, on []Unit, u Unit) (bool, Reason) {
 	if !u.Active {
 		return false, Reason{Code: CodeInactive}
 	}
-	for _, r := range []Reason{whyNotID(m, u), whyNotMetadata(m, u), whyNotConflict(on, u)} {
+	for _, r := range []Reason{whyNotID(m, u), whyNotMetadata(m, u), whyNotConflict(on, u), whyNotResource(m, on, u)} {
 		if r.Code != "" {
 			return false, r
 		}
@@ -43,7 +43,10 @@ func WhyNot(c Cluster, unit, machine string) []Reason {
 		return []Reason{{Code: CodeMachineLost, Detail: machine + " is not in the cluster"}}
 	}
 	on := c.on(m, u)
-	reasons := []Reason{whyNotID(m, u), whyNotMetadata(m, u), c.whyNotPeer(m, on, u), whyNotConflict(on, u), c.whyNotReplaced(on, u)}
+	reasons := []Reason{
+		whyNotID(m, u), whyNotMetadata(m, u), c.whyNotPeer(m, on, u),
+		whyNotConflict(on, u), c.whyNotReplaced(on, u), whyNotResource(m, on, u),
+	}
 	return slices.DeleteFunc(reasons, func(r Reason) bool { return r.Code == "" })
 }
 
@@ -213,6 +216,39 @@ func (c Cluster) whyNotReplaced(on []Unit, u Unit) Reason {
 	}
 	rings := replaceRings(c.Units)
 	return namedReason(CodeReplaced, "by ", on, func(v Unit) bool { return replaces(v, u) && rings[v.Name] != rings[u.Name] })
+}
+
+// whyNotResource compares what u requests with what the others leave.
+func whyNotResource(m Machine, on []Unit, u Unit) Reason {
+	var taken Resources
+	for _, v := range on {
+		taken = taken.plus(v.Request)
+	}
+	var parts []string
+	for _, name := range u.Request.names() {
+		if free := m.capacity(name) - taken.of(name); u.Request.of(name) > free {
+			parts = append(parts, detailResource(name, u.Request.of(name), free))
+		}
+	}
+	if parts == nil {
+		return Reason{}
+	}
+	return Reason{CodeResource, strings.Join(parts, ", ")}
+}
+
+// capacity is what the machine has of a resource.
+func (m Machine) capacity(name string) int64 {
+	switch {
+	case m.Capacity != nil:
+		return m.Capacity.of(name)
+	case name == nameCPU || name == nameMemory || name == nameDisk:
+		return unlimited
+	}
+	return 0
+}
+
+func detailResource(name string, need, free int64) string {
+	return fmt.Sprintf("%s: needs %s, %s free", name, formatAmount(name, need), formatAmount(name, max(0, free)))
 }
 
 // namedReason names the first few of the units that meet a condition.

@@ -15,9 +15,11 @@ import (
 // to it; do not change them afterwards.
 //
 //	          Cluster                            indexes
-//	SetMachine --> machines, by slot --> load: slots by number of units
-//	SetUnit    --> units, by name    --> masks: slots by metadata asked for
-//	Bind       --> unit.bound        --> patterns: slots by glob, both ways
+//	SetMachine --> machines, by slot --> masks: slots by metadata asked for
+//	SetUnit    --> units, by name    --> patterns: slots by glob, both ways
+//	Bind       --> unit.bound        --> counts: slots by number of units
+//	                                     ledger: resources by slot
+//	                                     grid: slots by shares of resources
 //	                                     pending, stray, dirty: what Plan looks at
 //
 // A slot is the position of a machine in the order of IDs, so that the lowest
@@ -32,7 +34,10 @@ type Scheduler struct {
 	machines []*machine         // by slot, in order of ID
 	alive    bitset             // slots of machines that are in the cluster
 	short    map[string]*bitset // slots by shortened ID
-	load     load               // of the machines alive
+	counts   counts             // of units, on the machines alive
+	ledger   ledger             // of resources
+	grid     grid               // machines by shares
+	scoring  Strategy           // which the search goes by
 
 	masks     map[string]*mask
 	conflicts patterns // of Unit.Conflicts
@@ -55,6 +60,8 @@ type Scheduler struct {
 	// rebuilding: patterns are being collected, names come later.
 	rebuilding bool
 	scratch    bitset
+	shares     []int32 // scratch
+	parcel     parcel  // scratch
 }
 
 // machine is a machine's slot. It stays when the machine is lost, for its
@@ -110,6 +117,8 @@ func New(o Options) *Scheduler {
 func (s *Scheduler) empty() {
 	*s = Scheduler{
 		opts:      s.opts,
+		scoring:   s.opts.Strategy,
+		ledger:    newLedger(),
 		units:     map[string]*unit{},
 		slots:     map[string]int{},
 		short:     map[string]*bitset{},
@@ -196,7 +205,11 @@ func (s *Scheduler) SetMachine(m Machine) error {
 	case sameMachine(s.machines[slot].Machine, m):
 		return nil
 	default:
+		s.ledger.report(s.machines[slot].Machine, -1)
+		s.ledger.report(m, 1)
 		s.machines[slot].Machine = m
+		s.ledger.setCapacity(slot, m)
+		s.grid.touch(slot)
 		s.fitMasks(slot)
 	}
 	s.settled = false
@@ -224,7 +237,9 @@ func (s *Scheduler) RemoveMachine(id string) {
 		s.settle(m.residents[len(m.residents)-1])
 	}
 	s.dismissGlobals(slot)
-	s.load.remove(slot)
+	s.counts.remove(slot)
+	s.ledger.report(m.Machine, -1)
+	s.grid.touch(slot)
 	s.dirty.clear(slot)
 	for _, k := range s.masks {
 		k.bits.clear(slot)

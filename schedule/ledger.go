@@ -1,0 +1,334 @@
+package schedule
+
+import (
+	"maps"
+	"math"
+	"slices"
+)
+
+// ledger keeps account of resources: what each machine has, and what the units
+// in each slot take of it.
+//
+//	             cpu  memory  disk  gpu
+//	slot 0  [     .       .     .    .  ]   capacity, free, weighed, shares:
+//	slot 1  [     .       .     .    .  ]   one row a slot, width columns each
+//
+// Resources are numbered in the order in which they are met, cpu, memory and
+// disk first. Requests are held against the capacity; requests and estimates
+// together are weighed, for ranking only.
+//
+// Shares are the weight in 1/2048 of the nominal capacity, rounded down, which
+// is the capacity cut to its 5 leading bits: machines that differ by kilobytes
+// count as equal.
+type ledger struct {
+	names  []string
+	number map[string]int
+	width  int // columns, at least len(names)
+
+	capacity []int64 // unlimited for what is not reported
+	free     []int64 // what requests leave of it, negative if they exceed it
+	weighed  []int64
+	nominal  []int64
+	shares   []int32
+
+	// reported adds up what is reported, by resource, and reporting counts the
+	// machines: the mean machine.
+	reported  []int64
+	reporting int64
+	// demand adds up what active units ask for and are estimated at, placed or
+	// not, by resource.
+	demand []int64
+	// weights counts the units placed that weigh anything, estimates those of
+	// them that have an estimate.
+	weights, estimates int
+}
+
+const (
+	unlimited  = math.MaxInt64
+	wholeShare = 2048
+)
+
+// A machine that does not report its capacity ranks as one of this size, so
+// that it does not look empty for ever beside those that do.
+var assumedCapacity = [...]int64{4000, 16 << 30, 256 << 30}
+
+func newLedger() ledger {
+	l := ledger{number: map[string]int{}}
+	for _, name := range []string{nameCPU, nameMemory, nameDisk} {
+		l.know(name)
+	}
+	return l
+}
+
+// know makes sure that a resource has a number.
+func (l *ledger) know(name string) {
+	if _, ok := l.number[name]; ok {
+		return
+	}
+	l.number[name] = len(l.names)
+	l.names = append(l.names, name)
+	l.reported = append(l.reported, 0)
+	l.demand = append(l.demand, 0)
+	if len(l.names) > l.width {
+		l.widen()
+	}
+}
+
+func (l *ledger) knowAll(r Resources) {
+	for _, name := range slices.Sorted(maps.Keys(r.Counters)) {
+		l.know(name)
+	}
+}
+
+// widen gives each row more columns.
+func (l *ledger) widen() {
+	old := l.width
+	l.width = max(3, 2*old)
+	for _, column := range []*[]int64{&l.capacity, &l.free, &l.weighed, &l.nominal} {
+		*column = widened(*column, old, l.width)
+	}
+	l.shares = widened(l.shares, old, l.width)
+}
+
+func widened[T any](rows []T, from, to int) []T {
+	if from == 0 {
+		return nil
+	}
+	out := make([]T, len(rows)/from*to)
+	for i := range len(rows) / from {
+		copy(out[i*to:], rows[i*from:(i+1)*from])
+	}
+	return out
+}
+
+// addSlot adds the next slot, without capacity.
+func (l *ledger) addSlot() {
+	for _, column := range []*[]int64{&l.capacity, &l.free, &l.weighed, &l.nominal} {
+		*column = append(*column, make([]int64, l.width)...)
+	}
+	l.shares = append(l.shares, make([]int32, l.width)...)
+}
+
+// setCapacity gives a slot the capacity of its machine.
+func (l *ledger) setCapacity(slot int, m Machine) {
+	if m.Capacity == nil {
+		for r := range l.names {
+			if r < len(assumedCapacity) {
+				l.resize(slot*l.width+r, unlimited, assumedCapacity[r])
+			} else {
+				l.resize(slot*l.width+r, 0, 0)
+			}
+		}
+		return
+	}
+	l.knowAll(*m.Capacity)
+	for r, name := range l.names {
+		n := m.Capacity.of(name)
+		l.resize(slot*l.width+r, n, n)
+	}
+}
+
+// resize sets a capacity, and one for ranking.
+func (l *ledger) resize(i int, capacity, ranking int64) {
+	l.free[i] = capacity - l.requested(i)
+	l.capacity[i], l.nominal[i] = capacity, nominal(ranking)
+	l.reckon(i)
+}
+
+// requested is what units request in sum.
+func (l *ledger) requested(i int) int64 { return l.capacity[i] - l.free[i] }
+
+// report counts a machine into the mean one, or with n = -1 out of it.
+func (l *ledger) report(m Machine, n int64) {
+	if m.Capacity == nil {
+		return
+	}
+	l.reporting += n
+	for _, name := range m.Capacity.names() {
+		l.know(name)
+		l.reported[l.number[name]] += n * m.Capacity.of(name)
+	}
+}
+
+// nominal cuts an amount to its 5 leading bits.
+func nominal(n int64) int64 {
+	cut := int64(1)
+	for n/cut >= 32 {
+		cut *= 2
+	}
+	return n / cut * cut
+}
+
+// reckon computes a share anew.
+func (l *ledger) reckon(i int) { l.shares[i] = share(l.weighed[i], l.nominal[i]) }
+
+// share is an amount in 1/2048 of a whole. Of nothing, any amount is twice the
+// whole.
+func share(amount, whole int64) int32 {
+	switch {
+	case amount <= 0:
+		return 0
+	case amount >= whole*2 || amount >= 2*MaxAmount:
+		return 2 * wholeShare
+	}
+	return int32(amount * wholeShare / whole)
+}
+
+// take adds what a unit takes in a slot; with n = -1 it gives it back.
+func (l *ledger) take(slot int, u *Unit, n int64) {
+	if u.weightless() {
+		return
+	}
+	l.weights += int(n)
+	l.add(slot, u.Request, n, n)
+	if !u.Estimate.isZero() {
+		l.add(slot, u.Estimate, 0, n)
+		l.estimates += int(n)
+	}
+}
+
+func (l *ledger) add(slot int, r Resources, requested, weighed int64) {
+	row := slot * l.width
+	for i, n := range [...]int64{r.CPU, r.Memory, r.Disk} {
+		if n != 0 {
+			l.addTo(row+i, n*requested, n*weighed)
+		}
+	}
+	for name, n := range r.Counters {
+		if n != 0 {
+			l.addTo(row+l.number[name], n*requested, n*weighed)
+		}
+	}
+}
+
+func (l *ledger) addTo(i int, requested, weighed int64) {
+	l.free[i] -= requested
+	l.weighed[i] += weighed
+	l.reckon(i)
+}
+
+// want adds what an active unit wants to the demand.
+func (l *ledger) want(u *Unit, n int64) {
+	if u.weightless() {
+		return
+	}
+	for _, r := range [...]Resources{u.Request, u.Estimate} {
+		if len(r.Counters) > 0 {
+			l.knowAll(r)
+		}
+		for i, amount := range [...]int64{r.CPU, r.Memory, r.Disk} {
+			l.demand[i] += n * amount
+		}
+		for name, amount := range r.Counters {
+			if amount != 0 {
+				l.demand[l.number[name]] += n * amount
+			}
+		}
+	}
+}
+
+// weightless reports whether a unit neither requests nor is estimated to use
+// anything.
+func (u *Unit) weightless() bool { return u.Request.isZero() && u.Estimate.isZero() }
+
+// parcel is what units take together, by resource.
+type parcel struct {
+	requested []int64
+	weighed   []int64
+	// heavy: any of it is not zero.
+	heavy bool
+}
+
+// reset makes the parcel empty.
+func (l *ledger) reset(q *parcel) {
+	for _, v := range []*[]int64{&q.requested, &q.weighed} {
+		if cap(*v) < len(l.names) {
+			*v = make([]int64, len(l.names))
+		}
+		*v = (*v)[:len(l.names)]
+		clear(*v)
+	}
+	q.heavy = false
+}
+
+// addUnit adds what a unit takes to a parcel, or with n = -1 subtracts it.
+func (l *ledger) addUnit(q *parcel, u *Unit, n int64) {
+	if u.weightless() {
+		return
+	}
+	q.heavy = true
+	addAmounts := func(r Resources, to []int64) {
+		for i, amount := range [...]int64{r.CPU, r.Memory, r.Disk} {
+			to[i] += n * amount
+		}
+		for name, amount := range r.Counters {
+			if amount != 0 {
+				to[l.number[name]] += n * amount
+			}
+		}
+	}
+	addAmounts(u.Request, q.requested)
+	addAmounts(u.Request, q.weighed)
+	addAmounts(u.Estimate, q.weighed)
+}
+
+// parcelOf is what units take together.
+func (s *Scheduler) parcelOf(units []*unit) parcel {
+	var q parcel
+	s.ledger.reset(&q)
+	for _, u := range units {
+		s.ledger.addUnit(&q, &u.spec, 1)
+	}
+	return q
+}
+
+// fits reports whether a slot has what is requested left.
+func (l *ledger) fits(slot int, q *parcel) bool {
+	if !q.heavy {
+		return true
+	}
+	row := slot * l.width
+	for r, n := range q.requested {
+		if n > 0 && n > l.free[row+r] {
+			return false
+		}
+	}
+	return true
+}
+
+// overfull reports whether more is requested in a slot than there is.
+func (l *ledger) overfull(slot int) bool {
+	row := slot * l.width
+	for r := range l.names {
+		if l.free[row+r] < 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// dominant is the largest share of the requests of a parcel in a slot's machine.
+func (l *ledger) dominant(slot int, q *parcel) int32 {
+	row := slot * l.width
+	most := int32(0)
+	for r, n := range q.requested {
+		if n > 0 {
+			most = max(most, share(n, l.nominal[row+r]))
+		}
+	}
+	return most
+}
+
+// meanShare is the largest share of a parcel in the mean machine.
+func (l *ledger) meanShare(q *parcel) int32 {
+	if !q.heavy || l.reporting == 0 {
+		return 0
+	}
+	most := int32(0)
+	for r, n := range q.requested {
+		if n > 0 {
+			most = max(most, share(n, l.reported[r]/l.reporting))
+		}
+	}
+	return most
+}

@@ -1,0 +1,125 @@
+package schedule
+
+import "fmt"
+
+// Strategy says which of the machines that may take a unit does. Soft wishes of
+// the unit come first, the strategy decides among equals, and then the least
+// machine ID.
+type Strategy int
+
+const (
+	// Balance takes the machine whose largest used share of a resource is
+	// smallest after the placement, requests and estimates counted, then the
+	// one with fewest units. As long as no unit asks for anything that is
+	// LeastLoaded.
+	Balance Strategy = iota
+	// LeastLoaded takes the machine with fewest units, global ones included:
+	// fleet's rule.
+	LeastLoaded
+	// Pack fills machines that are in use, and takes another only when none of
+	// those can take the unit. Of the resources that the unit asks for, or
+	// that are more than half used, it wants little left and evenly so: it
+	// takes the machine with the least sum of the free shares after the
+	// placement plus twice the difference of the largest and the smallest.
+	// Global units do not make a machine used.
+	Pack
+)
+
+// Options change how a plan is made. The zero Options are the recommended ones.
+type Options struct {
+	Strategy Strategy
+}
+
+func (o Options) validate() error {
+	switch o.Strategy {
+	case Balance, LeastLoaded, Pack:
+		return nil
+	}
+	return fmt.Errorf("unknown strategy %d", o.Strategy)
+}
+
+// rank says how well a parcel would do in a slot; less is better.
+type rank struct {
+	value int64
+	count int // of units, where the strategy looks at that
+	slot  int // -1 for none at all
+}
+
+var nowhere = rank{slot: -1}
+
+// before reports whether a machine ranks before another.
+func (a rank) before(b rank) bool {
+	switch {
+	case b.slot < 0 || a.slot < 0:
+		return a.slot >= 0
+	case a.value != b.value:
+		return a.value < b.value
+	case a.count != b.count:
+		return a.count < b.count
+	}
+	return a.slot < b.slot
+}
+
+// unusedMachine is more than any sum of shares, so that Pack leaves unused
+// machines for last.
+const unusedMachine = 1 << 40
+
+// imbalance is the weight of an uneven rest in Pack.
+const imbalance = 2
+
+// rank ranks a slot for a parcel that takes the given shares there.
+func (s *Scheduler) rank(slot int, shares []int32) rank {
+	l := &s.ledger
+	taken := l.shares[slot*l.width : slot*l.width+len(shares)]
+	switch s.scoring {
+	case Balance:
+		return rank{dominantAfter(taken, shares), s.counts.of(slot), slot}
+	case Pack:
+		value := restAfter(taken, shares)
+		if len(s.machines[slot].residents) == 0 {
+			value += unusedMachine
+		}
+		return rank{value, 0, slot}
+	default:
+		return rank{0, s.counts.of(slot), slot}
+	}
+}
+
+// dominantAfter is the largest share when what comes is added to what is taken.
+func dominantAfter(taken, coming []int32) int64 {
+	most := int32(0)
+	for r, q := range coming {
+		most = max(most, taken[r]+q)
+	}
+	return int64(most)
+}
+
+// restAfter weighs what is left when what comes is added to what is taken, of
+// the resources that matter.
+func restAfter(taken, coming []int32) int64 {
+	sum, low, high := int32(0), int32(wholeShare), int32(0)
+	for r, q := range coming {
+		if q == 0 && taken[r] <= wholeShare/2 {
+			continue
+		}
+		free := max(0, wholeShare-taken[r]-q)
+		sum += free
+		low, high = min(low, free), max(high, free)
+	}
+	return int64(sum) + imbalance*int64(max(0, high-low))
+}
+
+// restAtLeast is no more than restAfter for any machine whose shares are within
+// bounds.
+func restAtLeast(least, most, coming []int32) int64 {
+	sum, low, high := int32(0), int32(wholeShare), int32(0)
+	for r, q := range coming {
+		if q == 0 {
+			continue
+		}
+		free := max(0, wholeShare-most[r]-q)
+		sum += free
+		low, high = min(low, max(0, wholeShare-least[r]-q)), max(high, free)
+	}
+	return int64(sum) + imbalance*int64(max(0, high-low))
+}
