@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"sync"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/strakeproject/strake/raftstore"
 )
@@ -27,7 +28,16 @@ func NewNetwork() *Network {
 }
 
 // Transport returns a transport for one more member, for its Config.Transport.
-func (n *Network) Transport() raftstore.Transport { return &endpoint{net: n} }
+func (n *Network) Transport() raftstore.Transport { return n.transport(vfs.Default) }
+
+// DiskTransport returns a transport for a member whose directory is on d, as
+// Transport does for one on the operating system's. Like d.FS it is good until
+// the next Crash.
+func (n *Network) DiskTransport(d *Disk) raftstore.Transport { return n.transport(d.PebbleFS()) }
+
+func (n *Network) transport(files vfs.FS) raftstore.Transport {
+	return &endpoint{net: n, files: files}
+}
 
 // Cut loses everything that member from sends to member to, by name, until
 // Heal. Cut both ways for a clean partition.
@@ -52,26 +62,40 @@ func (n *Network) Heal() {
 	clear(n.cut)
 }
 
-// route returns the member to if a message from `from` reaches it now.
-func (n *Network) route(from *endpoint, to uint64) (*endpoint, bool) {
+// visit returns the member to if a message from `from` reaches it now. It stays
+// until leave is called.
+func (n *Network) visit(from *endpoint, to uint64) (e *endpoint, leave func(), ok bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	e := n.members[to]
+	e = n.members[to]
 	if e == nil || n.cut[link{from.self.Name, e.self.Name}] {
-		return nil, false
+		return nil, nil, false
 	}
-	return e, true
+	e.tasks.Add(1)
+	return e, e.tasks.Done, true
+}
+
+// reaches tells whether a message from `from` reaches member to now.
+func (n *Network) reaches(from *endpoint, to uint64) bool {
+	_, leave, ok := n.visit(from, to)
+	if ok {
+		leave()
+	}
+	return ok
 }
 
 // endpoint is the transport of one member. One goroutine delivers what arrives.
 type endpoint struct {
-	net  *Network
-	self raftstore.Member
-	h    raftstore.Handler
+	net   *Network
+	files vfs.FS // of the member's directory
+	self  raftstore.Member
+	h     raftstore.Handler
 
 	ctx    context.Context
 	cancel context.CancelFunc
-	tasks  sync.WaitGroup
+	// tasks are the delivery and what other members do here. No task is added
+	// once net.members does not hold the endpoint any more.
+	tasks sync.WaitGroup
 
 	mu       sync.Mutex
 	inbox    []arrival
@@ -108,37 +132,47 @@ func (e *endpoint) RemovePeer(id uint64) {
 }
 
 // connect returns the member to if a message reaches it now and it accepts this
-// one.
-func (e *endpoint) connect(to uint64) (*endpoint, error) {
-	peer, ok := e.net.route(e, to)
+// one. It stays until leave is called.
+func (e *endpoint) connect(to uint64) (peer *endpoint, leave func(), err error) {
+	peer, leave, ok := e.net.visit(e, to)
 	if !ok {
-		return nil, raftstore.ErrDropped
+		return nil, nil, raftstore.ErrDropped
 	}
+	if err := e.meet(peer); err != nil {
+		leave()
+		return nil, nil, errors.Join(raftstore.ErrDropped, err)
+	}
+	return peer, leave, nil
+}
+
+// meet has both sides look at each other the first time.
+func (e *endpoint) meet(peer *endpoint) error {
 	peer.mu.Lock()
 	accepted := peer.accepted[e.self.ID]
 	peer.mu.Unlock()
 	if accepted {
-		return peer, nil
+		return nil
 	}
 	if err := peer.h.Contact(e.self); err != nil {
 		e.h.Refused(err)
-		return nil, errors.Join(raftstore.ErrDropped, err)
+		return err
 	}
 	if err := e.h.Contact(peer.self); err != nil {
-		return nil, errors.Join(raftstore.ErrDropped, err)
+		return err
 	}
 	peer.mu.Lock()
 	peer.accepted[e.self.ID] = true
 	peer.mu.Unlock()
-	return peer, nil
+	return nil
 }
 
 func (e *endpoint) Send(m raftstore.Message) {
-	peer, err := e.connect(m.To)
+	peer, leave, err := e.connect(m.To)
 	if err != nil {
 		e.h.Unreachable(m.To)
 		return
 	}
+	defer leave()
 	peer.mu.Lock()
 	peer.inbox = append(peer.inbox, arrival{e.self.ID, m.Data})
 	peer.mu.Unlock()
@@ -169,16 +203,17 @@ func (e *endpoint) deliver() {
 // Forward calls the leader and carries its answer back, if the way is open both
 // times.
 func (e *endpoint) Forward(ctx context.Context, to uint64, cmds [][]byte) ([]raftstore.Outcome, error) {
-	peer, err := e.connect(to)
+	peer, leave, err := e.connect(to)
 	if err != nil {
 		return nil, err
 	}
+	defer leave()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stop := context.AfterFunc(peer.ctx, cancel)
 	defer stop()
 	outs := peer.h.ServeForward(ctx, cmds)
-	if _, ok := e.net.route(peer, e.self.ID); !ok {
+	if !e.net.reaches(peer, e.self.ID) {
 		return nil, raftstore.ErrOutcomeUnknown
 	}
 	for i, out := range outs {
@@ -187,25 +222,23 @@ func (e *endpoint) Forward(ctx context.Context, to uint64, cmds [][]byte) ([]raf
 	return outs, nil
 }
 
-// SendSnapshot links or copies the files.
+// SendSnapshot copies the files.
 func (e *endpoint) SendSnapshot(ctx context.Context, to uint64, head []byte, dir string) error {
-	peer, err := e.connect(to)
+	peer, leave, err := e.connect(to)
 	if err != nil {
 		return err
 	}
+	defer leave()
 	target, err := peer.h.BeginSnapshot(head)
 	if err != nil {
 		return err
 	}
-	return peer.h.EndSnapshot(head, replaceDir(target, dir))
-}
-
-// replaceDir makes target a copy of dir.
-func replaceDir(target, dir string) error {
-	if err := os.RemoveAll(target); err != nil {
-		return err
-	}
-	return os.CopyFS(target, os.DirFS(dir))
+	return peer.h.EndSnapshot(head, copyDir(e.files, dir, peer.files, target, func() error {
+		if !e.net.reaches(e, to) {
+			return raftstore.ErrDropped
+		}
+		return ctx.Err()
+	}))
 }
 
 // carry strips an error to what a real network would carry.
