@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -20,10 +21,16 @@ import (
 //	01 'H'           hard state: term, vote, commit, 8 bytes LE each
 //	01 'B'           base: index, term, 8 bytes LE each
 //	02 index(8 BE)   entry: uvarint term, kind byte, data
+//
+// A disk that fails ends the store, not the process: the operation under way
+// and all later ones return the error, and nothing more is written.
 type Store struct {
-	db *pebble.DB
-	// base and last are those of Append alone.
+	db  *pebble.DB
+	log *slog.Logger
+	// Those of Append alone.
 	base, last uint64
+	unsynced   bool                  // something may have been written since the last sync
+	failure    atomic.Pointer[error] // the first; set once
 }
 
 var _ raftstore.LogStore = (*Store)(nil)
@@ -50,15 +57,24 @@ const (
 // Open opens the log in dir, making it if it does not exist. The directory is
 // locked until Close.
 func Open(dir string, o Options) (*Store, error) {
-	opts := pebbleOptions(o)
-	db, err := pebble.Open(dir, opts)
-	if err != nil {
-		return nil, fmt.Errorf("pebblelog: open %s: %w", dir, err)
+	s := &Store{log: o.Logger}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{db: db}
-	st, err := s.State()
+	var err error
+	s.db, err = pebble.Open(dir, s.pebbleOptions(o.FS))
+	if failed := s.err(); failed != nil {
+		err = errors.Join(failed, err)
+	}
+	var st raftstore.LogState
+	if err == nil {
+		st, err = s.State()
+	}
 	if err != nil {
-		return nil, errors.Join(err, db.Close())
+		if s.db != nil {
+			err = errors.Join(err, s.db.Close())
+		}
+		return nil, fmt.Errorf("pebblelog: open %s: %w", dir, err)
 	}
 	s.base, s.last = st.Base.Index, st.Last
 	return s, nil
@@ -67,20 +83,35 @@ func Open(dir string, o Options) (*Store, error) {
 // pebbleOptions are for a log: written once, read rarely, deleted from the
 // front. Small memtables keep the WAL files that Pebble recycles warm, which is
 // worth a tenth of an append's latency.
-func pebbleOptions(o Options) *pebble.Options {
-	log := o.Logger
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
+func (s *Store) pebbleOptions(fsys vfs.FS) *pebble.Options {
 	return &pebble.Options{
-		FS:                          o.FS,
+		FS:                          FailStop(fsys, s.fail),
 		FormatMajorVersion:          pebble.FormatNewest,
 		MemTableSize:                8 << 20,
 		MemTableStopWritesThreshold: 4,
 		L0StopWritesThreshold:       64,
 		CacheSize:                   3*8<<20 + 8<<20, // memtables are charged to the cache
-		Logger:                      logger{log},
+		Logger:                      logger{s},
+		EventListener: &pebble.EventListener{
+			BackgroundError: s.fail,
+			DataCorruption:  func(info pebble.DataCorruptionInfo) { s.fail(info.Details) },
+		},
 	}
+}
+
+// fail notes why the store is at its end.
+func (s *Store) fail(err error) {
+	if s.failure.CompareAndSwap(nil, &err) {
+		s.log.Error("pebblelog: log failed", "err", err)
+	}
+}
+
+// err returns why the store is at its end, nil if it is not.
+func (s *Store) err() error {
+	if failed := s.failure.Load(); failed != nil {
+		return *failed
+	}
+	return nil
 }
 
 // State reads what the store holds.
@@ -129,6 +160,9 @@ func (s *Store) get(key []byte, size int) ([]byte, error) {
 
 // Append writes a group as one batch.
 func (s *Store) Append(g raftstore.LogGroup, sync bool) error {
+	if err := s.err(); err != nil {
+		return fmt.Errorf("pebblelog: %w", err)
+	}
 	b := s.db.NewBatch()
 	defer b.Close()
 	base, last := s.base, s.last
@@ -164,10 +198,19 @@ func (s *Store) Append(g raftstore.LogGroup, sync bool) error {
 	if sync {
 		opts = pebble.Sync
 	}
-	if err := b.Commit(opts); err != nil {
+	if b.Empty() && sync && s.unsynced {
+		// Pebble does nothing for an empty batch, not even sync.
+		if err := b.LogData(nil, nil); err != nil {
+			return err
+		}
+	}
+	err := b.Commit(opts)
+	// Pebble knows nothing of a failed disk.
+	if err = errors.Join(s.err(), err); err != nil {
 		return fmt.Errorf("pebblelog: commit: %w", err)
 	}
 	s.base, s.last = base, last
+	s.unsynced = !sync
 	return nil
 }
 
@@ -270,9 +313,9 @@ func uvarintLen(x uint64) int {
 }
 
 // logger passes on Pebble's reports. Its Fatalf, which by default ends the
-// process, becomes a panic that the runtime turns into the end of the node.
-type logger struct{ log *slog.Logger }
+// process, ends the store: Pebble goes on with an error.
+type logger struct{ s *Store }
 
-func (l logger) Infof(format string, args ...any)  { l.log.Debug(fmt.Sprintf(format, args...)) }
-func (l logger) Errorf(format string, args ...any) { l.log.Error(fmt.Sprintf(format, args...)) }
-func (l logger) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
+func (l logger) Infof(format string, args ...any)  { l.s.log.Debug(fmt.Sprintf(format, args...)) }
+func (l logger) Errorf(format string, args ...any) { l.s.log.Error(fmt.Sprintf(format, args...)) }
+func (l logger) Fatalf(format string, args ...any) { l.s.fail(fmt.Errorf(format, args...)) }
