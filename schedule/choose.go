@@ -42,10 +42,13 @@ func (s *Scheduler) scan(mask bitset, q *parcel) rank {
 func (l *ledger) sharesOf(q *parcel, nominal []int64, buf []int32) []int32 {
 	buf = buf[:0]
 	for r := range l.names {
-		n := int32(0)
+		n, whole := int32(0), int64(0)
+		if r < len(nominal) {
+			whole = nominal[r]
+		}
 		if r < len(q.weighed) && q.weighed[r] > 0 {
 			// At least 1, so that what is asked for counts as such.
-			n = max(1, share(q.weighed[r], nominal[r]))
+			n = max(1, share(q.weighed[r], whole))
 		}
 		buf = append(buf, n)
 	}

@@ -206,10 +206,9 @@ func (s *Scheduler) detailResources(u *unit, slots []int) string {
 				most = max(most, free)
 			}
 		}
-		switch {
-		case short && len(slots) > 1:
-			parts = append(parts, detailResource(name, need, most)+" at most")
-		case short:
+		if short && len(slots) > 1 {
+			parts = append(parts, fmt.Sprintf("%s: needs %s, at most %s free", name, formatAmount(name, need), formatAmount(name, most)))
+		} else if short {
 			parts = append(parts, detailResource(name, need, most))
 		}
 	}

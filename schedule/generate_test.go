@@ -129,7 +129,7 @@ func TestDigests(t *testing.T) {
 		d.ScanArgs(t, "services", &services)
 		d.ScanArgs(t, "base", &base)
 		e := newEstate(uint64(base), uint64(base+1), machines, services)
-		w := newWorld()
+		w := newWorld(schedule.Options{})
 		for _, m := range e.machines {
 			must(w.setMachine(m))
 		}
@@ -156,7 +156,7 @@ func TestDigests(t *testing.T) {
 // invalid, nothing is left out, and nothing moves that could have stayed.
 func TestChangeMovesNothingButWhatMustMove(t *testing.T) {
 	e := newEstate(1900, 1901, 100, 40)
-	w := newWorld()
+	w := newWorld(schedule.Options{})
 	for _, m := range e.machines {
 		must(w.setMachine(m))
 	}

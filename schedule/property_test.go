@@ -28,7 +28,28 @@ func drawMachine(t *rapid.T, id string) schedule.Machine {
 	if zone := rapid.SampledFrom([]string{"", "x", "y", "y"}).Draw(t, "zone"); zone != "" {
 		m.Metadata = map[string]string{"zone": zone}
 	}
+	if rapid.IntRange(0, 4).Draw(t, "reports") > 0 {
+		m.Capacity = &schedule.Resources{
+			CPU:      rapid.Int64Range(0, 8).Draw(t, "cpu"),
+			Memory:   rapid.Int64Range(0, 8).Draw(t, "memory"),
+			Counters: map[string]int64{"gpu": rapid.Int64Range(0, 2).Draw(t, "gpu")},
+		}
+	}
 	return m
+}
+
+// drawResources draws a little of some resources.
+func drawResources(t *rapid.T, label string) schedule.Resources {
+	var r schedule.Resources
+	if rapid.Bool().Draw(t, label+"?") {
+		return r
+	}
+	r.CPU = rapid.Int64Range(0, 5).Draw(t, label+" cpu")
+	r.Memory = rapid.Int64Range(0, 5).Draw(t, label+" memory")
+	if rapid.IntRange(0, 5).Draw(t, label+" counters") == 0 {
+		r.Counters = map[string]int64{"gpu": rapid.Int64Range(0, 2).Draw(t, label+" gpu")}
+	}
+	return r
 }
 
 func drawUnit(t *rapid.T, name string) schedule.Unit {
@@ -47,6 +68,8 @@ func drawUnit(t *rapid.T, name string) schedule.Unit {
 		MachineOf:  some(someNames, "machine of", 3),
 		Conflicts:  some(someGlobs, "conflicts", 3),
 		Replaces:   some(someGlobs, "replaces", 2),
+		Request:    drawResources(t, "request"),
+		Estimate:   drawResources(t, "estimate"),
 	}
 	if id := some([]string{"m0", "m1", "01234567", "012345"}, "machine id", 1); id != nil {
 		u.MachineID = id[0]
@@ -57,8 +80,14 @@ func drawUnit(t *rapid.T, name string) schedule.Unit {
 	return u
 }
 
+func drawOptions(t *rapid.T) schedule.Options {
+	return schedule.Options{
+		Strategy: rapid.SampledFrom([]schedule.Strategy{schedule.Balance, schedule.LeastLoaded, schedule.Pack}).Draw(t, "strategy"),
+	}
+}
+
 func drawWorld(t *rapid.T) *world {
-	w := newWorld()
+	w := newWorld(drawOptions(t))
 	for _, id := range rapid.SliceOfNDistinct(rapid.SampledFrom(someIDs), 0, len(someIDs), rapid.ID[string]).Draw(t, "machines") {
 		must(w.setMachine(drawMachine(t, id)))
 	}
@@ -77,10 +106,10 @@ func must(err error) {
 	}
 }
 
-func compute(t *rapid.T, c schedule.Cluster) schedule.Plan {
-	p, err := schedule.Compute(c, schedule.Options{})
+func (w *world) compute(t *rapid.T) schedule.Plan {
+	p, err := schedule.Compute(w.cluster(), w.opts)
 	if err != nil {
-		t.Fatalf("Compute(%+v): %v", c, err)
+		t.Fatalf("Compute(%+v): %v", w.cluster(), err)
 	}
 	return p
 }
@@ -89,7 +118,7 @@ func TestAPlanLeavesNothingInvalidAndNothingOut(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := drawWorld(t)
 		before := w.cluster()
-		p := compute(t, before)
+		p := w.compute(t)
 		w.apply(p)
 		after := w.cluster()
 		for _, v := range schedule.Check(after) {
@@ -127,7 +156,7 @@ func TestAPlanLeavesNothingInvalidAndNothingOut(t *testing.T) {
 func TestAnUnplacedUnitFitsNowhereAndTheExplanationSaysWhy(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := drawWorld(t)
-		p := compute(t, w.cluster())
+		p := w.compute(t)
 		w.apply(p)
 		c := w.cluster()
 		for _, e := range p.Unplaced {
@@ -187,9 +216,9 @@ func TestOnlyUnitsThatCannotStayAreMoved(t *testing.T) {
 		for _, v := range schedule.Check(w.cluster()) {
 			invalid[v.Unit] = true
 		}
-		p := compute(t, w.cluster())
+		p := w.compute(t)
 		for _, s := range p.Steps {
-			caused := s.Cause == schedule.CodeReplaced || s.Cause == schedule.CodePeer
+			caused := slices.Contains([]schedule.Code{schedule.CodeReplaced, schedule.CodePeer, schedule.CodeGlobal}, s.Cause)
 			if s.From != "" && !invalid[s.Unit] && !caused {
 				t.Errorf("step %s, but the unit could have stayed\n%+v", s, w.cluster())
 			}
@@ -203,9 +232,9 @@ func TestOnlyUnitsThatCannotStayAreMoved(t *testing.T) {
 func TestAPlanCarriedOutNeedsNoOther(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := drawWorld(t)
-		first := compute(t, w.cluster())
+		first := w.compute(t)
 		w.apply(first)
-		second := compute(t, w.cluster())
+		second := w.compute(t)
 		if len(second.Steps) > 0 || !reflect.DeepEqual(first.Unplaced, second.Unplaced) {
 			t.Errorf("second plan:\n%sfirst plan:\n%s%+v", second, first, w.cluster())
 		}
@@ -216,12 +245,22 @@ func TestAPlanCarriedOutNeedsNoOther(t *testing.T) {
 // balance there is.
 func TestBalanceWithoutRequestsIsLeastLoaded(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		c := drawWorld(t).cluster()
-		got, err := schedule.Compute(c, schedule.Options{Strategy: schedule.LeastLoaded})
-		if want := compute(t, c); err != nil || got.String() != want.String() {
-			t.Errorf("least-loaded: %v\n%s\nbalance:\n%s\n%+v", err, got, want, c)
+		w := drawWorld(t)
+		w.forgetRequests()
+		w.opts.Strategy = schedule.LeastLoaded
+		want := w.compute(t)
+		w.opts.Strategy = schedule.Balance
+		if got := w.compute(t); got.String() != want.String() {
+			t.Errorf("balance:\n%s\nleast-loaded:\n%s\n%+v", got, want, w.cluster())
 		}
 	})
+}
+
+func (w *world) forgetRequests() {
+	for name, u := range w.units {
+		u.Request, u.Estimate = schedule.Resources{}, schedule.Resources{}
+		w.units[name] = u
+	}
 }
 
 func TestMalformedInputIsRefused(t *testing.T) {
@@ -236,6 +275,9 @@ func TestMalformedInputIsRefused(t *testing.T) {
 		{in: schedule.Cluster{Units: []schedule.Unit{{}}}, want: "unit without a name"},
 		{in: schedule.Cluster{Units: []schedule.Unit{u, u}}, want: `unit "a.service" is given twice`},
 		{in: schedule.Cluster{Placed: map[string]string{"a.service": ""}}, want: `placement of unit "a.service" on machine "": neither may be empty`},
+		{in: schedule.Cluster{Units: []schedule.Unit{{Name: "a.service", Request: schedule.Resources{CPU: -1}}}}, want: `unit "a.service": request: cpu is -1, want 0 to 2251799813685248`},
+		{in: schedule.Cluster{Units: []schedule.Unit{{Name: "a.service", Estimate: schedule.Resources{Counters: map[string]int64{"cpu": 1}}}}}, want: `unit "a.service": estimate: counter cpu has the name of a resource`},
+		{in: schedule.Cluster{Machines: []schedule.Machine{{ID: "m1", Capacity: &schedule.Resources{Disk: 1 << 60}}}}, want: `machine "m1": capacity: disk is 1152921504606846976, want 0 to 2251799813685248`},
 		{opts: schedule.Options{Strategy: 9}, want: "unknown strategy 9"},
 	} {
 		if _, err := schedule.Compute(c.in, c.opts); err == nil || err.Error() != c.want {
@@ -246,13 +288,15 @@ func TestMalformedInputIsRefused(t *testing.T) {
 
 func TestTheOrderOfTheInputDoesNotMatter(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		c := drawWorld(t).cluster()
-		want := compute(t, c).String()
+		w := drawWorld(t)
+		c := w.cluster()
+		want := w.compute(t).String()
 		rng := rand.New(rand.NewPCG(1, rapid.Uint64().Draw(t, "seed")))
 		rng.Shuffle(len(c.Machines), reflect.Swapper(c.Machines))
 		rng.Shuffle(len(c.Units), reflect.Swapper(c.Units))
-		if got := compute(t, c).String(); got != want {
-			t.Errorf("got:\n%s\nwant:\n%s\n%+v", got, want, c)
+		got, err := schedule.Compute(c, w.opts)
+		if err != nil || got.String() != want {
+			t.Errorf("got: %v\n%s\nwant:\n%s\n%+v", err, got, want, c)
 		}
 	})
 }
@@ -268,7 +312,7 @@ func TestNoWaveBringsConflictingUnitsTogether(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		w := drawWorld(t)
-		p := compute(t, w.cluster())
+		p := w.compute(t)
 		on := map[string]map[string]bool{} // units by machine; a moving unit is on two
 		for name, id := range w.placed {
 			if on[id] == nil {
@@ -314,7 +358,7 @@ func TestASchedulerPlansAsComputeDoesWhateverLedThere(t *testing.T) {
 			for range rapid.IntRange(0, 4).Draw(t, "changes") {
 				log = append(log, w.drawChange(t))
 			}
-			want := compute(t, w.cluster())
+			want := w.compute(t)
 			got := w.live.Plan()
 			log = append(log, "plan:\n"+got.String())
 			if got.String() != want.String() || got.Stats != want.Stats || !reflect.DeepEqual(got, want) {
@@ -367,12 +411,14 @@ func (w *world) drawChange(t *rapid.T) string {
 func TestTheIndexFindsTheMachineThatAScanFinds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := drawWorld(t)
+		w.forgetRequests()
+		w.opts = schedule.Options{}
 		w.placed = map[string]string{}
 		for name, u := range w.units {
 			u.MachineOf, u.Replaces = nil, nil
 			w.units[name] = u
 		}
-		p := compute(t, w.cluster())
+		p := w.compute(t)
 		w.scan()
 		want := w.placed
 		w.placed = map[string]string{}

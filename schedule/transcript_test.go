@@ -16,12 +16,15 @@ import (
 
 // TestTranscripts replays the files of testdata/transcripts. Commands:
 //
+//	options WORD ...    begins anew: balance, least-loaded, pack
 //	set                 one change a line; kept from one command to the next:
-//	                      machine ID [key=value ...]
-//	                      unit NAME [inactive] [global] [gen=N] [prio=N] [id=ID] [meta=key:value ...]
+//	                      machine ID [cap=RESOURCES] [key=value ...]
+//	                      unit NAME [req=RESOURCES] [est=RESOURCES]
+//	                                [inactive] [global] [gen=N] [prio=N] [id=ID] [meta=key:value ...]
 //	                                [of=NAME] [conflicts=GLOB] [replaces=GLOB]
 //	                      place UNIT MACHINE
 //	                      lose machine ID | unit NAME | place UNIT
+//	                    RESOURCES are cpu:2000,memory:512M,gpu:1
 //	plan                the plan, which is then carried out, and the statistics
 //	show                what is on each machine
 //	explain NAME        what each machine says of a unit
@@ -32,7 +35,7 @@ import (
 // what Compute makes of the whole.
 func TestTranscripts(t *testing.T) {
 	datadriven.Walk(t, "testdata/transcripts", func(t *testing.T, path string) {
-		w := newWorld()
+		w := newWorld(schedule.Options{})
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			out, err := w.run(t, d)
 			if err != nil {
@@ -48,15 +51,17 @@ type world struct {
 	machines map[string]schedule.Machine
 	units    map[string]schedule.Unit
 	placed   map[string]string
+	opts     schedule.Options
 	live     *schedule.Scheduler
 }
 
-func newWorld() *world {
+func newWorld(o schedule.Options) *world {
 	return &world{
 		machines: map[string]schedule.Machine{},
 		units:    map[string]schedule.Unit{},
 		placed:   map[string]string{},
-		live:     schedule.New(schedule.Options{}),
+		opts:     o,
+		live:     schedule.New(o),
 	}
 }
 
@@ -71,6 +76,10 @@ func (w *world) cluster() schedule.Cluster {
 
 func (w *world) run(t *testing.T, d *datadriven.TestData) (string, error) {
 	switch d.Cmd {
+	case "options":
+		o, err := parseOptions(d.CmdArgs)
+		*w = *newWorld(o)
+		return "", err
 	case "set":
 		for line := range strings.Lines(d.Input) {
 			if err := w.set(strings.Fields(line)); err != nil {
@@ -104,7 +113,11 @@ func (w *world) run(t *testing.T, d *datadriven.TestData) (string, error) {
 func (w *world) set(f []string) error {
 	switch {
 	case f[0] == "machine":
-		return w.setMachine(parseMachine(f[1:]))
+		m, err := parseMachine(f[1:])
+		if err != nil {
+			return err
+		}
+		return w.setMachine(m)
 	case f[0] == "unit":
 		u, err := parseUnit(f[1:])
 		if err != nil {
@@ -167,7 +180,7 @@ func (w *world) apply(p schedule.Plan) {
 }
 
 func (w *world) plan(t *testing.T) (string, error) {
-	want, err := schedule.Compute(w.cluster(), schedule.Options{})
+	want, err := schedule.Compute(w.cluster(), w.opts)
 	if err != nil {
 		return "", err
 	}
@@ -218,16 +231,71 @@ func (w *world) globals(id string) []string {
 	return names
 }
 
-func parseMachine(f []string) schedule.Machine {
+func parseOptions(args []datadriven.CmdArg) (schedule.Options, error) {
+	var o schedule.Options
+	for _, arg := range args {
+		switch arg.Key {
+		case "balance":
+			o.Strategy = schedule.Balance
+		case "least-loaded":
+			o.Strategy = schedule.LeastLoaded
+		case "pack":
+			o.Strategy = schedule.Pack
+		default:
+			return o, fmt.Errorf("unknown option %q", arg.Key)
+		}
+	}
+	return o, nil
+}
+
+func parseResources(s string) (schedule.Resources, error) {
+	var r schedule.Resources
+	for word := range strings.SplitSeq(s, ",") {
+		name, amount, _ := strings.Cut(word, ":")
+		unit := int64(1)
+		if i := strings.IndexAny(amount, "KMG"); i >= 0 {
+			unit = map[byte]int64{'K': 1 << 10, 'M': 1 << 20, 'G': 1 << 30}[amount[i]]
+			amount = amount[:i]
+		}
+		n, err := strconv.ParseInt(amount, 10, 64)
+		if err != nil {
+			return r, err
+		}
+		switch n *= unit; name {
+		case "cpu":
+			r.CPU = n
+		case "memory":
+			r.Memory = n
+		case "disk":
+			r.Disk = n
+		default:
+			if r.Counters == nil {
+				r.Counters = map[string]int64{}
+			}
+			r.Counters[name] = n
+		}
+	}
+	return r, nil
+}
+
+func parseMachine(f []string) (schedule.Machine, error) {
 	m := schedule.Machine{ID: f[0]}
 	for _, kv := range f[1:] {
 		k, v, _ := strings.Cut(kv, "=")
+		if k == "cap" {
+			r, err := parseResources(v)
+			if err != nil {
+				return m, err
+			}
+			m.Capacity = &r
+			continue
+		}
 		if m.Metadata == nil {
 			m.Metadata = map[string]string{}
 		}
 		m.Metadata[k] = v
 	}
-	return m
+	return m, nil
 }
 
 func parseUnit(f []string) (schedule.Unit, error) {
@@ -244,6 +312,10 @@ func parseUnit(f []string) (schedule.Unit, error) {
 			u.Generation, err = strconv.ParseUint(v, 10, 64)
 		case "prio":
 			u.Priority, err = strconv.Atoi(v)
+		case "req":
+			u.Request, err = parseResources(v)
+		case "est":
+			u.Estimate, err = parseResources(v)
 		case "id":
 			u.MachineID = v
 		case "meta":
