@@ -72,6 +72,8 @@ func statusOf(err error) int {
 	switch {
 	case errors.Is(err, raftstore.ErrOutcomeUnknown): // first: others may match, too
 		return http.StatusGatewayTimeout
+	case errors.Is(err, raftstore.ErrDropped), errors.Is(err, raftstore.ErrNoLeader):
+		return http.StatusServiceUnavailable
 	case errors.Is(err, errBad):
 		return http.StatusBadRequest
 	case errors.Is(err, raftstore.ErrTooLarge):

@@ -1,0 +1,16 @@
+// Package lab holds the tests that need whole machines: real processes, each on
+// a host of its own, and networks and disks that fail.
+//
+// The tests of this folder run examples/counter as a cluster and break what can
+// break: links, in one direction or both, processes, disks, and the membership
+// itself. Clients go on meanwhile, and the history of what they were told must
+// be one that a single machine could have produced.
+//
+//	go test ./examples/lab                                a minute
+//	go test ./examples/lab -lab.long=10m -timeout 0       each scenario as long as you like
+//	go test ./examples/lab -lab.seed=7                    the choices of another run
+//	go test ./examples/lab -artifacts -outputdir /tmp     keep histories and logs of failures
+//
+// They need root, and skip without. What they break with is netlab and disklab.
+// With -race the members are built with the race detector, too.
+package lab

@@ -1,0 +1,75 @@
+//go:build linux
+
+package lab_test
+
+import (
+	"flag"
+	"fmt"
+	"iter"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+var (
+	long = flag.Duration("lab.long", 0, "let each scenario run this long instead of a few rounds")
+	seed = flag.Uint64("lab.seed", 0, "seed of what the scenarios choose; 0 for a new one")
+)
+
+// program is the path of the counter program.
+var program string
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(runTests(m))
+}
+
+func runTests(m *testing.M) int {
+	if *seed == 0 {
+		*seed = rand.Uint64()
+	}
+	if os.Geteuid() != 0 {
+		return m.Run() // all skip
+	}
+	dir, err := os.MkdirTemp("", "strake-lab-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	program = filepath.Join(dir, "counter")
+	args := append([]string{"build", "-o", program}, buildFlags...)
+	build := exec.Command("go", append(args, "github.com/strakeproject/strake/examples/counter")...)
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build the program: %v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
+}
+
+// scenario begins a test that needs root, beside others. It returns the source
+// of the test's choices.
+func scenario(t *testing.T) *rand.Rand {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root to make network namespaces")
+	}
+	t.Parallel()
+	t.Logf("seed %d", *seed)
+	return rand.New(rand.NewPCG(*seed, uint64(len(t.Name()))))
+}
+
+// rounds counts the rounds of a scenario: some, or as many as -lab.long allows.
+func rounds(some int) iter.Seq[int] {
+	end := time.Now().Add(*long)
+	return func(yield func(int) bool) {
+		for n := 0; n < some || time.Now().Before(end); n++ {
+			if !yield(n) {
+				return
+			}
+		}
+	}
+}
