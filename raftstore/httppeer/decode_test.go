@@ -9,15 +9,15 @@ import (
 )
 
 func FuzzDecodeOutcomes(f *testing.F) {
-	f.Add(encodeOutcomes(nil))
-	f.Add(encodeOutcomes([]raftstore.Outcome{{Index: 9, Result: []byte("r")}, {Err: raftstore.ErrDropped}}))
+	f.Add(encodeOutcomes(nil, nil))
+	f.Add(encodeOutcomes(nil, []raftstore.Outcome{{Index: 9, Result: []byte("r")}, {Err: raftstore.ErrDropped}}))
 	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0x0f})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		outs, err := decodeOutcomes(b)
 		if err != nil {
 			return
 		}
-		again, err := decodeOutcomes(encodeOutcomes(outs))
+		again, err := decodeOutcomes(encodeOutcomes(nil, outs))
 		if err != nil || len(again) != len(outs) {
 			t.Fatalf("decode(encode(%v)) = %v, %v", outs, again, err)
 		}

@@ -2,6 +2,7 @@ package httppeer_test
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"net/http"
@@ -62,4 +63,69 @@ func Example() {
 	result, err := node.Propose(ctx, []byte("hello"))
 	fmt.Println(string(result), err)
 	// Output: 5 <nil>
+}
+
+// Members of a cluster with TLS have certificates by the same authority. The
+// listener, the Transport and the client that asks a member for its cluster
+// share their settings.
+func ExampleLoadTLS() {
+	ctx := context.Background()
+	dir, _ := os.MkdirTemp("", "peer")
+	defer os.RemoveAll(dir)
+	ca, err := newAuthority("our cluster")
+	if err == nil {
+		err = ca.write(dir, "a") // for 127.0.0.1, to serve and to dial
+	}
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	peers, err := httppeer.LoadTLS(httppeer.TLSConfig{
+		CertFile:     filepath.Join(dir, "peer.crt"),
+		KeyFile:      filepath.Join(dir, "peer.key"),
+		CAFile:       filepath.Join(dir, "ca.crt"),
+		AllowedNames: []string{"a", "b", "c"},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	transport := httppeer.New(httppeer.Config{TLS: peers})
+	server := &http.Server{Handler: transport}
+	go func() { _ = server.Serve(tls.NewListener(listener, peers.Server())) }()
+	defer server.Close()
+
+	log, err := pebblelog.Open(filepath.Join(dir, "log"), pebblelog.Options{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	url := "https://" + listener.Addr().String()
+	node, err := raftstore.Open(ctx, raftstore.Config{
+		Dir: dir, Name: "a",
+		Initial:      []raftstore.InitialMember{{Name: "a", URLs: []string{url}}},
+		StateMachine: length{}, Log: log, Transport: transport,
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer node.Stop(ctx)
+
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: peers.Client()}}
+	defer client.CloseIdleConnections()
+	cluster, err := httppeer.Discover(ctx, client, url)
+	fmt.Println(len(cluster.Members), cluster.Members[0].Name, err)
+	_, err = httppeer.Discover(ctx, nil, url)
+	fmt.Println("without certificates:", err != nil)
+	fmt.Println("peers:", len(transport.Peers()))
+	// Output:
+	// 1 a <nil>
+	// without certificates: true
+	// peers: 0
 }

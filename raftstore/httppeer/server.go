@@ -2,9 +2,6 @@ package httppeer
 
 import (
 	"bufio"
-	"bytes"
-	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,37 +10,35 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/strakeproject/strake/raftstore"
 )
 
-const (
-	forwardPath = "/raft/v1/forward"
-	clusterPath = "/raft/v1/cluster"
-	// maxForward bounds the body of a forwarded batch: the batch limit, or one
-	// command of the largest size.
-	maxForward = 64 << 20
-)
-
-// ServeHTTP answers the requests of peers.
+// ServeHTTP answers the requests of peers. It takes connections over by Hijack,
+// and so has to be served with HTTP/1.1.
 func (t *Transport) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	served := t.serve(func() {
+	served := t.during(func() {
+		if t.tls != nil {
+			if err := t.tls.checkRequest(r.TLS); err != nil {
+				t.refuse(w, r, err, http.StatusForbidden)
+				return
+			}
+		}
 		if r.URL.Path == clusterPath {
-			w.Header().Set("Content-Type", "application/json")
-			_ = json.NewEncoder(w).Encode(t.handler.Cluster())
+			t.serveCluster(w, r)
 			return
 		}
-		from, ok := t.admit(w, r)
-		if !ok {
+		peer, err := t.admit(r)
+		if err != nil {
+			t.refuse(w, r, err, statusFor(err))
 			return
 		}
 		switch r.URL.Path {
 		case streamPath:
-			t.serveUpgraded(w, r, from, func(conn net.Conn, r *bufio.Reader) error {
-				return t.readStream(conn, r, from)
-			})
+			t.serveStream(w, r, peer)
 		case snapshotPath:
-			t.serveUpgraded(w, r, from, t.serveSnapshot)
+			t.serveUpgraded(w, r, peer, "", t.serveSnapshot)
 		case forwardPath:
 			t.serveForward(w, r)
 		default:
@@ -55,33 +50,29 @@ func (t *Transport) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+func (t *Transport) serveCluster(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet {
+		w.Header().Set("Allow", http.MethodGet)
+		http.Error(w, "Method Not Allowed", http.StatusMethodNotAllowed)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(t.handler.Cluster())
+}
+
 // admit checks that a request comes from a peer and is meant for this member.
-func (t *Transport) admit(w http.ResponseWriter, r *http.Request) (from uint64, ok bool) {
+func (t *Transport) admit(r *http.Request) (raftstore.Member, error) {
 	if got, want := r.Header.Get(headerCluster), formatID(t.clusterID); got != want {
-		http.Error(w, fmt.Sprintf("cluster is %s, not %q", want, got), http.StatusPreconditionFailed)
-		return 0, false
+		return raftstore.Member{}, fmt.Errorf("%w: cluster is %s, not %q", raftstore.ErrMismatch, want, got)
 	}
 	if got, want := r.Header.Get(headerTo), formatID(t.self.ID); got != want {
-		http.Error(w, fmt.Sprintf("member is %s, not %q", want, got), http.StatusPreconditionFailed)
-		return 0, false
+		return raftstore.Member{}, fmt.Errorf("%w: member is %s, not %q", raftstore.ErrMismatch, want, got)
 	}
 	peer, err := senderOf(r)
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusForbidden)
-		return 0, false
+		return peer, err
 	}
-	switch err := t.handler.Contact(peer); {
-	case errors.Is(err, raftstore.ErrRemoved):
-		http.Error(w, err.Error(), http.StatusGone)
-		return 0, false
-	case errors.Is(err, raftstore.ErrOtherStorage):
-		http.Error(w, err.Error(), http.StatusConflict)
-		return 0, false
-	case err != nil:
-		http.Error(w, err.Error(), http.StatusForbidden)
-		return 0, false
-	}
-	return peer.ID, true
+	return peer, t.handler.Contact(peer)
 }
 
 // senderOf reads who sends a request.
@@ -99,40 +90,114 @@ func senderOf(r *http.Request) (raftstore.Member, error) {
 	return m, nil
 }
 
+// statusFor maps the reason of a refusal; answerError maps it back.
+func statusFor(err error) int {
+	switch {
+	case errors.Is(err, raftstore.ErrMismatch):
+		return http.StatusPreconditionFailed
+	case errors.Is(err, raftstore.ErrRemoved):
+		return http.StatusGone
+	case errors.Is(err, raftstore.ErrOtherStorage):
+		return http.StatusConflict
+	}
+	return http.StatusForbidden
+}
+
+// refusal is the latest one in the log. Peers try again all the time.
+type refusal struct {
+	reason string
+	at     time.Time
+}
+
+// refuse answers that a request is not for this member or not from a peer. The
+// log tells of it, but of the same reason once a minute only.
+func (t *Transport) refuse(w http.ResponseWriter, r *http.Request, err error, status int) {
+	host, _, _ := net.SplitHostPort(r.RemoteAddr)
+	now := refusal{fmt.Sprintf("%s: %v", host, err), time.Now()}
+	t.mu.Lock()
+	again := t.refusal.reason == now.reason && now.at.Sub(t.refusal.at) < time.Minute
+	if !again {
+		t.refusal = now
+	}
+	t.mu.Unlock()
+	if !again {
+		t.log.Warn("httppeer: request refused", "from", r.RemoteAddr, "sender", r.Header.Get(headerFrom), "err", err)
+	}
+	http.Error(w, err.Error(), status)
+}
+
+// serveStream serves one stream of a peer. A later one of the same kind takes
+// its place: the peer dials anew when it takes the earlier one for dead.
+func (t *Transport) serveStream(w http.ResponseWriter, r *http.Request, peer raftstore.Member) {
+	kind := r.URL.Query().Get(kindParam)
+	if kind != controlKind && kind != bulkKind {
+		http.Error(w, fmt.Sprintf("kind of stream is %q, want %s or %s", kind, controlKind, bulkKind), http.StatusBadRequest)
+		return
+	}
+	t.serveUpgraded(w, r, peer, kind, func(conn *patientConn) error {
+		return t.readStream(conn, peer.ID, kind)
+	})
+}
+
+// origin tells whose an upgraded connection is.
+type origin struct {
+	peer uint64
+	kind string // of the stream; empty for a snapshot
+}
+
 // serveUpgraded upgrades a request and has f serve the connection.
-func (t *Transport) serveUpgraded(w http.ResponseWriter, r *http.Request, from uint64, f func(net.Conn, *bufio.Reader) error) {
-	if r.Header.Get("Upgrade") != upgradeTo {
+func (t *Transport) serveUpgraded(w http.ResponseWriter, r *http.Request, peer raftstore.Member, kind string, f func(*patientConn) error) {
+	if r.Method != http.MethodGet || r.Header.Get("Upgrade") != upgradeTo {
 		w.Header().Set("Upgrade", upgradeTo)
-		http.Error(w, "want Upgrade: "+upgradeTo, http.StatusUpgradeRequired)
+		http.Error(w, "want GET with Upgrade: "+upgradeTo, http.StatusUpgradeRequired)
 		return
 	}
 	conn, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
+		http.Error(w, err.Error(), http.StatusHTTPVersionNotSupported)
 		return
 	}
 	defer conn.Close()
-	if !t.track(conn, from) {
+	if !t.track(conn, origin{peer.ID, kind}) {
 		return
 	}
 	defer t.untrack(conn)
-	if _, err := fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n%s: %s\r\n\r\n",
-		upgradeTo, headerStorage, formatID(t.self.Storage)); err != nil {
+	// Asked again, now that RemovePeer would have closed the connection.
+	if t.handler.Contact(peer) != nil {
 		return
 	}
-	if err := f(conn, rw.Reader); err != nil && t.ctx.Err() == nil && !errors.Is(err, io.EOF) {
-		t.log.Debug("httppeer: incoming connection ended", "path", r.URL.Path, "peer", formatID(from), "err", err)
+	if err := t.upgrade(conn); err != nil {
+		return
+	}
+	err = f(&patientConn{Conn: conn, reader: rw.Reader, onMotion: func(int, int) {}})
+	if err != nil && t.ctx.Err() == nil && !errors.Is(err, io.EOF) {
+		t.log.Debug("httppeer: incoming connection ended", "path", r.URL.Path, "peer", formatID(peer.ID), "err", err)
 	}
 }
 
-// track makes Stop close conn; it reports false if that is already over.
-func (t *Transport) track(conn net.Conn, from uint64) bool {
+func (t *Transport) upgrade(conn net.Conn) error {
+	if err := conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n%s: %s\r\n\r\n",
+		upgradeTo, headerStorage, formatID(t.self.Storage))
+	return err
+}
+
+// track makes Stop and RemovePeer close conn, and ends the stream it takes the
+// place of. It reports false if the Transport stops.
+func (t *Transport) track(conn net.Conn, o origin) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.stopped {
 		return false
 	}
-	t.accepted[conn] = from
+	for old, was := range t.accepted {
+		if o.kind != "" && was == o {
+			old.Close()
+		}
+	}
+	t.accepted[conn] = o
 	return true
 }
 
@@ -142,214 +207,33 @@ func (t *Transport) untrack(conn net.Conn) {
 	delete(t.accepted, conn)
 }
 
-// Forward posts commands to a peer.
-//
-//	request:   uvarint count, then per command uvarint length, bytes
-//	response:  uvarint count, then per outcome a status byte, uvarint index,
-//	           uvarint length, result
-func (t *Transport) Forward(ctx context.Context, to uint64, cmds [][]byte) ([]raftstore.Outcome, error) {
-	p := t.peer(to)
-	if p == nil {
-		return nil, fmt.Errorf("%w: no peer %x", raftstore.ErrDropped, to)
-	}
-	u := p.url()
-	var body []byte
-	body = binary.AppendUvarint(body, uint64(len(cmds)))
-	for _, c := range cmds {
-		body = binary.AppendUvarint(body, uint64(len(c)))
-		body = append(body, c...)
-	}
-	req, err := t.request(ctx, http.MethodPost, u+forwardPath, to, bytes.NewReader(body))
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", raftstore.ErrDropped, err)
-	}
-	resp, err := t.client.Do(req)
-	if err != nil {
-		p.failed(u)
-		if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
-			return nil, fmt.Errorf("%w: %w", raftstore.ErrDropped, err)
+// readStream hands messages to the node, and echoes pings, until the connection
+// breaks or the peer is silent for too long.
+func (t *Transport) readStream(conn *patientConn, from uint64, kind string) error {
+	conn.silence = silenceOf(kind)
+	conn.onMotion = func(read, written int) {
+		p := t.peer(from)
+		if p == nil {
+			return
 		}
-		return nil, fmt.Errorf("%w: %w", raftstore.ErrOutcomeUnknown, err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		// Any refusal comes before the commands are looked at.
-		return nil, fmt.Errorf("%w: %w", raftstore.ErrDropped, t.answerError(resp))
-	}
-	answer, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", raftstore.ErrOutcomeUnknown, err)
-	}
-	outs, err := decodeOutcomes(answer)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", raftstore.ErrOutcomeUnknown, err)
-	}
-	return outs, nil
-}
-
-func (t *Transport) serveForward(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForward))
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	cmds, err := decodeCommands(body)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	stop := context.AfterFunc(t.ctx, cancel)
-	defer stop()
-	outs := t.handler.ServeForward(ctx, cmds)
-	// A failed write leaves the peer not knowing, which is what it then reports.
-	_, _ = w.Write(encodeOutcomes(outs))
-}
-
-// Discover asks the members at the given peer URLs, one after the other, for
-// what a new member has to know to join their cluster. A nil client means
-// http.DefaultClient.
-func Discover(ctx context.Context, client *http.Client, urls ...string) (raftstore.Cluster, error) {
-	if client == nil {
-		client = http.DefaultClient
-	}
-	var errs []error
-	for _, u := range urls {
-		c, err := discoverAt(ctx, client, u)
-		if err == nil {
-			return c, nil
+		if read > 0 {
+			p.traffic.received(read)
 		}
-		errs = append(errs, err)
+		p.traffic.sent(written)
 	}
-	return raftstore.Cluster{}, fmt.Errorf("httppeer: no member tells of its cluster: %w", errors.Join(errs...))
-}
-
-func discoverAt(ctx context.Context, client *http.Client, u string) (c raftstore.Cluster, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u+clusterPath, nil)
-	if err != nil {
-		return c, err
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return c, err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return c, fmt.Errorf("%s%s: %s", u, clusterPath, resp.Status)
-	}
-	if err := json.NewDecoder(io.LimitReader(resp.Body, 16<<20)).Decode(&c); err != nil {
-		return c, fmt.Errorf("%s%s: %w", u, clusterPath, err)
-	}
-	return c, nil
-}
-
-// wireErrors are the errors that travel; their place is their status byte.
-var wireErrors = []error{
-	nil,
-	raftstore.ErrOutcomeUnknown,
-	raftstore.ErrDropped,
-	raftstore.ErrOverloaded,
-	raftstore.ErrTooLarge,
-}
-
-func encodeOutcomes(outs []raftstore.Outcome) []byte {
-	b := binary.AppendUvarint(nil, uint64(len(outs)))
-	for _, o := range outs {
-		b = append(b, statusOf(o.Err))
-		b = binary.AppendUvarint(b, o.Index)
-		b = binary.AppendUvarint(b, uint64(len(o.Result)))
-		b = append(b, o.Result...)
-	}
-	return b
-}
-
-func statusOf(err error) byte {
-	if err == nil {
-		return 0
-	}
-	for i, e := range wireErrors[1:] {
-		if errors.Is(err, e) {
-			return byte(i + 1)
+	r := bufio.NewReaderSize(conn, 64<<10)
+	for {
+		payload, err := readFrame(r)
+		if err != nil {
+			return err
+		}
+		if len(payload) == 0 {
+			_, err = conn.Write([]byte{echoByte})
+		} else {
+			err = t.handler.Receive(from, payload)
+		}
+		if err != nil {
+			return err
 		}
 	}
-	return 1 // whatever else happened, the outcome is not known
-}
-
-var errMalformed = errors.New("httppeer: malformed message")
-
-func decodeOutcomes(b []byte) ([]raftstore.Outcome, error) {
-	d := decoder{b}
-	outs := make([]raftstore.Outcome, d.count(3))
-	for i := range outs {
-		status := d.byte()
-		if int(status) >= len(wireErrors) {
-			return nil, errMalformed
-		}
-		outs[i] = raftstore.Outcome{Err: wireErrors[status], Index: d.uvarint(), Result: d.bytes()}
-	}
-	return outs, d.end()
-}
-
-func decodeCommands(b []byte) ([][]byte, error) {
-	d := decoder{b}
-	cmds := make([][]byte, d.count(1))
-	for i := range cmds {
-		cmds[i] = d.bytes()
-	}
-	return cmds, d.end()
-}
-
-// decoder reads fields off b; after a malformed one b is nil for good.
-type decoder struct{ b []byte }
-
-func (d *decoder) fail() { d.b = nil }
-
-func (d *decoder) byte() byte {
-	if len(d.b) == 0 {
-		d.fail()
-		return 0
-	}
-	c := d.b[0]
-	d.b = d.b[1:]
-	return c
-}
-
-func (d *decoder) uvarint() uint64 {
-	v, n := binary.Uvarint(d.b)
-	if n <= 0 {
-		d.fail()
-		return 0
-	}
-	d.b = d.b[n:]
-	return v
-}
-
-// count reads a count of items of at least size bytes each, so that it cannot
-// make anybody allocate more than what was sent.
-func (d *decoder) count(size int) int {
-	n := d.uvarint()
-	if n > uint64(len(d.b)/size) {
-		d.fail()
-		return 0
-	}
-	return int(n)
-}
-
-func (d *decoder) bytes() []byte {
-	n := d.uvarint()
-	if n > uint64(len(d.b)) {
-		d.fail()
-		return nil
-	}
-	v := d.b[:n:n]
-	d.b = d.b[n:]
-	return v
-}
-
-func (d *decoder) end() error {
-	if d.b == nil || len(d.b) > 0 {
-		return errMalformed
-	}
-	return nil
 }

@@ -9,9 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/strakeproject/strake/raftstore"
-	"github.com/strakeproject/strake/raftstore/httppeer"
 )
 
 func writeTree(t *testing.T, dir string, files map[string]string) {
@@ -98,33 +95,3 @@ func TestSnapshotThatIsNotWantedFails(t *testing.T) {
 		t.Errorf("b took %q", b.rec.heads)
 	}
 }
-
-func TestRemovedMemberIsTold(t *testing.T) {
-	a, b := newHost(t, 0xa), newHost(t, 0xb)
-	b.rec.contact = func(m raftstore.Member) error { return raftstore.ErrRemoved }
-	b.start(t)
-	a.start(t, b.member)
-	if err := await(t, a.rec.refused, "refusal"); !errors.Is(err, raftstore.ErrRemoved) {
-		t.Errorf("a was told %v, want ErrRemoved", err)
-	}
-}
-
-func TestNothingIsSentToAMemberWithAnotherDisk(t *testing.T) {
-	a, b := newHost(t, 0xa), newHost(t, 0xb)
-	a.rec.contact = func(m raftstore.Member) error {
-		if m.ID == 0xb && m.Storage == 0xb00 {
-			return raftstore.ErrOtherStorage
-		}
-		return nil
-	}
-	b.start(t)
-	a.start(t, b.member)
-	await(t, a.rec.lost, "report of the peer that is not sent to")
-	a.Send(raftstore.Message{To: 0xb, Data: []byte("secret")})
-	await(t, a.rec.lost, "second report")
-	if got := b.rec.all(); got != "" {
-		t.Errorf("b received %q", got)
-	}
-}
-
-var _ raftstore.Transport = (*httppeer.Transport)(nil)

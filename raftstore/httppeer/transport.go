@@ -27,7 +27,7 @@ type Transport struct {
 	log          *slog.Logger
 	tls          *TLS
 	snapshotRate int64
-	dialContext  func(ctx context.Context, network, addr string) (net.Conn, error)
+	dialContext  dialer
 	client       *http.Client // of Forward
 
 	self      raftstore.Member // this and the next two are set by Start
@@ -47,6 +47,9 @@ type Transport struct {
 }
 
 var _ raftstore.Transport = (*Transport)(nil)
+
+// dialer opens connections.
+type dialer = func(ctx context.Context, network, addr string) (net.Conn, error)
 
 // Config configures a Transport. The zero value is the default.
 type Config struct {
@@ -99,8 +102,8 @@ func New(cfg Config) *Transport {
 	}
 	t.client = &http.Client{
 		Transport: &http.Transport{
-			DialContext:           t.dialPlain,
-			DialTLSContext:        t.dialTLS,
+			DialContext:           patient(t.dialPlain),
+			DialTLSContext:        patient(t.dialTLS),
 			MaxIdleConnsPerHost:   8,
 			IdleConnTimeout:       time.Minute,
 			ResponseHeaderTimeout: forwardSilence,

@@ -5,9 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -25,18 +28,28 @@ type recorder struct {
 	received []string
 	arrived  chan struct{}
 	lost     chan uint64
+	hold     <-chan struct{} // what is received waits for it, if set
 	contact  func(raftstore.Member) error
 	refused  chan error
 	dir      string // of an incoming snapshot
 	heads    []string
+	begin    func() error // called at the begin of a snapshot, if set
+	heard    func()       // called when the sender has heard what is missing, if set
+	end      error        // what the node says at the end of a snapshot
+	ended    bool
 	serve    func(ctx context.Context, cmds [][]byte) []raftstore.Outcome
+
+	receiving bool
 }
 
 func newRecorder() *recorder {
-	return &recorder{arrived: make(chan struct{}, 1000), lost: make(chan uint64, 1000), refused: make(chan error, 10)}
+	return &recorder{arrived: make(chan struct{}, 1000), lost: make(chan uint64, 1000), refused: make(chan error, 100)}
 }
 
 func (r *recorder) Receive(from uint64, data []byte) error {
+	if r.hold != nil {
+		<-r.hold
+	}
 	r.mu.Lock()
 	r.received = append(r.received, fmt.Sprintf("%x:%s", from, data))
 	r.mu.Unlock()
@@ -49,25 +62,50 @@ func (r *recorder) ServeForward(ctx context.Context, cmds [][]byte) []raftstore.
 }
 
 func (r *recorder) Contact(m raftstore.Member) error {
-	if r.contact != nil {
-		return r.contact(m)
+	r.mu.Lock()
+	contact := r.contact
+	r.mu.Unlock()
+	if contact != nil {
+		return contact(m)
 	}
 	return nil
 }
+
+func (r *recorder) setContact(f func(raftstore.Member) error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.contact = f
+}
+
+func textLog(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
 
 func (r *recorder) Cluster() raftstore.Cluster { return raftstore.Cluster{ID: clusterID} }
 
 func (r *recorder) Refused(err error) { r.refused <- err }
 
 func (r *recorder) BeginSnapshot(head []byte) (string, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.dir == "" {
 		return "", errors.New("not wanted")
+	}
+	if r.receiving {
+		return "", errors.New("another one is under way")
+	}
+	r.receiving = true
+	if r.begin != nil {
+		if err := r.begin(); err != nil {
+			return "", err
+		}
 	}
 	return r.dir, nil
 }
 
 func (r *recorder) EndSnapshot(head []byte, err error) error {
-	if err == nil {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.receiving, r.ended = false, true
+	if err = errors.Join(err, r.end); err == nil {
 		r.heads = append(r.heads, string(head))
 	}
 	return err
@@ -78,6 +116,13 @@ func (r *recorder) Unreachable(id uint64) {
 	case r.lost <- id:
 	default:
 	}
+}
+
+// has reports whether a message has been received, from anybody.
+func (r *recorder) has(data string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.ContainsFunc(r.received, func(s string) bool { return strings.HasSuffix(s, ":"+data) })
 }
 
 func (r *recorder) all() string {
@@ -140,10 +185,12 @@ func sendUntilArrived(t *testing.T, from, to *host, m raftstore.Message) {
 		from.Send(m)
 		select {
 		case <-to.rec.arrived:
-			return
 		case <-time.After(20 * time.Millisecond):
 		case <-deadline:
-			t.Fatal("nothing arrives")
+			t.Fatalf("%.20q does not arrive", m.Data)
+		}
+		if to.rec.has(string(m.Data)) {
+			return
 		}
 	}
 }
@@ -228,7 +275,7 @@ func TestForwardSaysWhetherCommandsMayHaveArrived(t *testing.T) {
 	if _, err := a.Forward(context.Background(), 0xb, [][]byte{[]byte("x")}); !errors.Is(err, raftstore.ErrDropped) {
 		t.Errorf("forward to nobody: %v, want ErrDropped", err)
 	}
-	if _, err := a.Forward(context.Background(), 0xdead, nil); !errors.Is(err, raftstore.ErrDropped) {
+	if _, err := a.Forward(context.Background(), 0xdead, [][]byte{nil}); !errors.Is(err, raftstore.ErrDropped) {
 		t.Errorf("forward to a stranger: %v, want ErrDropped", err)
 	}
 }
@@ -246,7 +293,7 @@ func TestDiscoverAsksUntilAMemberAnswers(t *testing.T) {
 
 func TestStrangersAreRefused(t *testing.T) {
 	a, b := pair(t)
-	b.rec.contact = func(m raftstore.Member) error {
+	b.rec.setContact(func(m raftstore.Member) error {
 		switch m.ID {
 		case 0xe:
 			return raftstore.ErrRemoved
@@ -254,7 +301,7 @@ func TestStrangersAreRefused(t *testing.T) {
 			return raftstore.ErrOtherStorage
 		}
 		return nil
-	}
+	})
 	for _, c := range []struct {
 		name, cluster, from, to, path string
 		want                          int
@@ -264,7 +311,7 @@ func TestStrangersAreRefused(t *testing.T) {
 		{"removed sender", "c1", "e", "b", "/raft/v1/stream", http.StatusGone},
 		{"sender with another disk", "c1", "f", "b", "/raft/v1/stream", http.StatusConflict},
 		{"no sender", "c1", "", "b", "/raft/v1/forward", http.StatusForbidden},
-		{"no upgrade", "c1", "a", "b", "/raft/v1/stream", http.StatusUpgradeRequired},
+		{"no upgrade", "c1", "a", "b", "/raft/v1/stream?kind=bulk", http.StatusUpgradeRequired},
 		{"no such path", "c1", "a", "b", "/raft/v1/else", http.StatusNotFound},
 		{"malformed batch", "c1", "a", "b", "/raft/v1/forward", http.StatusBadRequest},
 	} {
@@ -293,5 +340,33 @@ func TestStrangersAreRefused(t *testing.T) {
 	resp.Body.Close()
 	if resp.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("stopped transport answers %d, want 503", resp.StatusCode)
+	}
+}
+
+func TestRemovedMemberIsTold(t *testing.T) {
+	a, b := newHost(t, 0xa), newHost(t, 0xb)
+	b.rec.contact = func(m raftstore.Member) error { return raftstore.ErrRemoved }
+	b.start(t)
+	a.start(t, b.member)
+	if err := await(t, a.rec.refused, "refusal"); !errors.Is(err, raftstore.ErrRemoved) {
+		t.Errorf("a was told %v, want ErrRemoved", err)
+	}
+}
+
+func TestNothingIsSentToAMemberWithAnotherDisk(t *testing.T) {
+	a, b := newHost(t, 0xa), newHost(t, 0xb)
+	a.rec.contact = func(m raftstore.Member) error {
+		if m.ID == 0xb && m.Storage == 0xb00 {
+			return raftstore.ErrOtherStorage
+		}
+		return nil
+	}
+	b.start(t)
+	a.start(t, b.member)
+	await(t, a.rec.lost, "report of the peer that is not sent to")
+	a.Send(raftstore.Message{To: 0xb, Data: []byte("secret")})
+	await(t, a.rec.lost, "second report")
+	if got := b.rec.all(); got != "" {
+		t.Errorf("b received %q", got)
 	}
 }

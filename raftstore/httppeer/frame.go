@@ -1,0 +1,131 @@
+package httppeer
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"net"
+	"time"
+)
+
+// A frame on the wire. On a stream an empty one is a ping.
+//
+//	4 BE  length of the payload
+//	4 BE  CRC-32C of the payload
+//	      payload
+const (
+	frameHead = 8
+	// maxFrame bounds what is accepted: the largest command in one entry, with
+	// room for its envelope.
+	maxFrame = 64 << 20
+	// trustedFrame is how much memory a header alone is worth. Beyond it a reader
+	// takes memory as bytes arrive.
+	trustedFrame = 4 << 20
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// writeFrame leaves errors to the Flush of w.
+func writeFrame(w *bufio.Writer, payload []byte) {
+	var head [frameHead]byte
+	binary.BigEndian.PutUint32(head[:], uint32(len(payload)))
+	binary.BigEndian.PutUint32(head[4:], crc32.Checksum(payload, castagnoli))
+	_, _ = w.Write(head[:])
+	_, _ = w.Write(payload)
+}
+
+// readFrame returns the payload of the next frame: io.EOF at the end, and
+// io.ErrUnexpectedEOF in the middle of one.
+func readFrame(r io.Reader) ([]byte, error) {
+	var head [frameHead]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return nil, err
+	}
+	size := binary.BigEndian.Uint32(head[:])
+	if size > maxFrame {
+		return nil, fmt.Errorf("frame of %d bytes exceeds %d", size, maxFrame)
+	}
+	payload, err := readPayload(r, int(size))
+	if err != nil {
+		return nil, err
+	}
+	if crc32.Checksum(payload, castagnoli) != binary.BigEndian.Uint32(head[4:]) {
+		return nil, errors.New("frame fails its checksum")
+	}
+	return payload, nil
+}
+
+func readPayload(r io.Reader, size int) ([]byte, error) {
+	if size > trustedFrame {
+		var b bytes.Buffer
+		n, err := io.CopyN(&b, r, int64(size))
+		if err == io.EOF && n < int64(size) {
+			err = io.ErrUnexpectedEOF
+		}
+		return b.Bytes(), err
+	}
+	payload := make([]byte, size)
+	_, err := io.ReadFull(r, payload)
+	if err == io.EOF && size > 0 {
+		err = io.ErrUnexpectedEOF
+	}
+	return payload, err
+}
+
+// patientConn ends reads and writes on which nothing moves for a while; one that
+// goes on, however slowly, may take as long as it takes.
+type patientConn struct {
+	net.Conn
+	reader   *bufio.Reader // what was read ahead of the frames, then Conn
+	silence  time.Duration // for reads
+	onMotion func(read, written int)
+}
+
+func (c *patientConn) Read(b []byte) (int, error) {
+	// An error shows in the Read, unless that finds what was read ahead.
+	_ = c.SetReadDeadline(time.Now().Add(c.silence))
+	n, err := c.reader.Read(b)
+	c.onMotion(n, 0)
+	return n, err
+}
+
+func (c *patientConn) Write(b []byte) (int, error) {
+	n, err := writePatiently(c.Conn, b)
+	c.onMotion(0, n)
+	return n, err
+}
+
+// piece is how much is written before the time starts anew.
+const piece = 512 << 10
+
+func writePatiently(conn net.Conn, b []byte) (written int, err error) {
+	for len(b) > 0 && err == nil {
+		_ = conn.SetWriteDeadline(time.Now().Add(writeTimeout)) // shows in the Write
+		var n int
+		n, err = conn.Write(b[:min(len(b), piece)])
+		written += n
+		b = b[n:]
+	}
+	return written, err
+}
+
+// patientWriter is a connection that is written to like a patientConn.
+type patientWriter struct{ net.Conn }
+
+func (w patientWriter) Write(b []byte) (int, error) { return writePatiently(w.Conn, b) }
+
+// patient makes what a dialler opens patient in writing.
+func patient(dial dialer) dialer {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return patientWriter{conn}, nil
+	}
+}
