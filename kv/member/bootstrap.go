@@ -5,14 +5,11 @@ import (
 	"crypto/sha1"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -49,33 +46,27 @@ func ParseCluster(list string) ([]raftstore.InitialMember, error) {
 	return ms, nil
 }
 
-// identityFile is what makes a directory that of a raftstore member.
-const identityFile = "identity.json"
-
 // memberDir is where the member's data is under DataDir.
 func (c *Config) memberDir() string { return filepath.Join(c.DataDir, "member") }
-
-// bootstrapped reports whether the data directory already holds a member.
-func (c *Config) bootstrapped() (bool, error) {
-	_, err := os.Stat(filepath.Join(c.memberDir(), identityFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	return err == nil, err
-}
 
 // checkBootstrap finds the mistakes that would make a new member one that its
 // peers do not expect.
 func (c *Config) checkBootstrap(ctx context.Context) error {
-	i := slices.IndexFunc(c.InitialCluster, func(m raftstore.InitialMember) bool { return m.Name == c.Name })
-	if i < 0 {
-		return fmt.Errorf("couldn't find local name %q in the initial cluster configuration", c.Name)
-	}
-	self := c.InitialCluster[i]
-	if err := matchURLs(ctx, self, c.AdvertisePeerURLs); err != nil {
+	self, err := c.self(ctx)
+	if err != nil {
 		return err
 	}
 	return c.checkUnknown(ctx, self)
+}
+
+// self returns this member's entry in InitialCluster.
+func (c *Config) self(ctx context.Context) (raftstore.InitialMember, error) {
+	i := slices.IndexFunc(c.InitialCluster, func(m raftstore.InitialMember) bool { return m.Name == c.Name })
+	if i < 0 {
+		return raftstore.InitialMember{}, fmt.Errorf("couldn't find local name %q in the initial cluster configuration", c.Name)
+	}
+	self := c.InitialCluster[i]
+	return self, matchURLs(ctx, self, c.AdvertisePeerURLs)
 }
 
 // matchURLs checks that a member is listed under the URLs that it advertises.
@@ -126,17 +117,25 @@ func resolveAll(ctx context.Context, urls []string) ([]string, error) {
 // askTimeout bounds how long a start waits for one peer's answer.
 const askTimeout = time.Second
 
+// peerClient returns a client that asks peers. The caller closes its idle
+// connections.
+func (c *Config) peerClient() *http.Client {
+	return &http.Client{Timeout: askTimeout, Transport: &http.Transport{DialContext: c.DialPeer}}
+}
+
+// peers returns the members of InitialCluster but this one.
+func (c *Config) peers() []raftstore.InitialMember {
+	return slices.DeleteFunc(slices.Clone(c.InitialCluster), func(m raftstore.InitialMember) bool { return m.Name == c.Name })
+}
+
 // checkUnknown asks the peers whether they have seen this member before. If so,
 // its data was lost, and with it promises that a member must not forget: it has
 // to be removed and added again.
 func (c *Config) checkUnknown(ctx context.Context, self raftstore.InitialMember) error {
 	id := memberID(self.URLs, c.InitialClusterToken)
-	client := &http.Client{Timeout: askTimeout, Transport: &http.Transport{DialContext: c.DialPeer}}
+	client := c.peerClient()
 	defer client.CloseIdleConnections()
-	for _, m := range c.InitialCluster {
-		if m.Name == self.Name {
-			continue
-		}
+	for _, m := range c.peers() {
 		for _, u := range m.URLs {
 			known, err := fetchMembers(ctx, client, u)
 			if err != nil {
@@ -144,14 +143,23 @@ func (c *Config) checkUnknown(ctx context.Context, self raftstore.InitialMember)
 				continue
 			}
 			for _, k := range known {
-				if k.ID == id && k.Name != "" {
-					return fmt.Errorf("member %x has already been bootstrapped", id)
+				if k.Name != "" && (k.ID == id || shareURL(k.PeerURLs, self.URLs)) {
+					return bootstrapped(k.ID)
 				}
 			}
 			break
 		}
 	}
 	return ctx.Err()
+}
+
+func shareURL(a, b []string) bool {
+	return slices.ContainsFunc(a, func(u string) bool { return slices.Contains(b, u) })
+}
+
+// bootstrapped is the error of a member that has lost its data.
+func bootstrapped(id uint64) error {
+	return fmt.Errorf("member %x has already been bootstrapped", id)
 }
 
 // memberID is the id of a member of a new cluster, by etcd's rule.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -29,31 +30,110 @@ type cluster struct {
 	initial []raftstore.InitialMember
 	addrs   []string
 	net     *network
-	members []*member.Member // nil when stopped
+	tune    func(*member.Config) // if not nil, changes how members are opened
+	gone    map[int]bool         // removed members
+	ready   bool                 // new members join from now on
+	members []*member.Member     // nil when stopped
 }
 
 func newCluster(t *testing.T, n int) *cluster {
 	t.Helper()
-	c := &cluster{t: t, dir: t.TempDir(), net: newNetwork(), members: make([]*member.Member, n)}
+	return newTunedCluster(t, n, nil)
+}
+
+func newTunedCluster(t *testing.T, n int, tune func(*member.Config)) *cluster {
+	t.Helper()
+	c := &cluster{t: t, dir: t.TempDir(), net: newNetwork(), tune: tune, gone: map[int]bool{}}
 	var ls []net.Listener
-	for i := range n {
-		l := listen(t, "127.0.0.1:0")
-		ls = append(ls, l)
-		addr := l.Addr().String()
-		c.addrs = append(c.addrs, addr)
-		c.net.name(addr, i)
-		c.initial = append(c.initial, raftstore.InitialMember{Name: fmt.Sprintf("m%d", i), URLs: []string{"http://" + addr}})
+	for range n {
+		ls = append(ls, c.place())
 	}
 	var wg sync.WaitGroup
 	for i, l := range ls {
 		wg.Go(func() { c.open(i, l) })
 	}
 	wg.Wait()
+	c.ready = true
 	t.Cleanup(c.stop)
 	if t.Failed() {
 		t.FailNow()
 	}
 	return c
+}
+
+// place makes a place for one more member.
+func (c *cluster) place() net.Listener {
+	c.t.Helper()
+	i := len(c.members)
+	l := listen(c.t, "127.0.0.1:0")
+	addr := l.Addr().String()
+	c.addrs = append(c.addrs, addr)
+	c.net.name(addr, i)
+	c.initial = append(c.initial, raftstore.InitialMember{Name: fmt.Sprintf("m%d", i), URLs: []string{"http://" + addr}})
+	c.members = append(c.members, nil)
+	return l
+}
+
+// add adds a member through another one, starts it, and returns its place.
+func (c *cluster) add(via int) int {
+	c.t.Helper()
+	i := len(c.members)
+	l := c.place()
+	if _, err := c.members[via].AddMember(c.t.Context(), c.initial[i].URLs); err != nil {
+		c.t.Fatalf("add member: %v", err)
+	}
+	if c.open(i, l); c.members[i] == nil {
+		c.t.FailNow()
+	}
+	return i
+}
+
+// remove removes a member through another one.
+func (c *cluster) remove(via, i int) {
+	c.t.Helper()
+	id := c.id(i)
+	if err := c.members[via].RemoveMember(c.t.Context(), id); err != nil {
+		c.t.Fatalf("remove member %x: %v", id, err)
+	}
+	c.gone[i] = true
+}
+
+// id returns the id of a running member or of one that others know.
+func (c *cluster) id(i int) uint64 {
+	c.t.Helper()
+	for _, m := range c.members {
+		if m == nil {
+			continue
+		}
+		for _, info := range m.Members() {
+			if slices.Equal(info.PeerURLs, c.initial[i].URLs) {
+				return info.ID
+			}
+		}
+	}
+	c.t.Fatalf("nobody knows %v", c.initial[i])
+	return 0
+}
+
+// awaitVote waits until a member votes, by its own account.
+func (c *cluster) awaitVote(i int) {
+	c.t.Helper()
+	m := c.members[i]
+	waitFor(c.t, func() bool {
+		return slices.ContainsFunc(m.Members(), func(info member.Info) bool { return info.ID == m.ID() && !info.Learner })
+	})
+}
+
+// waitFor looks for something to become true that nothing tells of.
+func waitFor(t *testing.T, cond func() bool) {
+	t.Helper()
+	for !cond() {
+		select {
+		case <-t.Context().Done():
+			t.Fatal("the test ended first")
+		case <-time.After(time.Millisecond):
+		}
+	}
 }
 
 func listen(t *testing.T, addr string) net.Listener {
@@ -66,13 +146,23 @@ func listen(t *testing.T, addr string) net.Listener {
 }
 
 func (c *cluster) config(i int, l net.Listener) member.Config {
-	return member.Config{
+	cfg := member.Config{
 		Name: c.initial[i].Name, DataDir: filepath.Join(c.dir, c.initial[i].Name),
 		PeerListeners: []net.Listener{l}, DialPeer: c.net.dialer(i),
-		AdvertisePeerURLs: c.initial[i].URLs, InitialCluster: c.initial,
+		AdvertisePeerURLs:   c.initial[i].URLs,
 		AdvertiseClientURLs: []string{fmt.Sprintf("http://client%d", i)},
 		HeartbeatInterval:   heartbeat, ElectionTimeout: election,
+		Existing: c.ready,
 	}
+	for i, m := range c.initial {
+		if !c.gone[i] {
+			cfg.InitialCluster = append(cfg.InitialCluster, m)
+		}
+	}
+	if c.tune != nil {
+		c.tune(&cfg)
+	}
+	return cfg
 }
 
 func (c *cluster) open(i int, l net.Listener) {

@@ -38,9 +38,10 @@ type Config struct {
 	// InitialClusterToken sets clusters with the same members apart. Default
 	// "etcd-cluster". Ignored when DataDir already holds a member.
 	InitialClusterToken string
-	// Existing says that the cluster exists already, so that a member without
-	// data has no place in it and Open fails: all members are made with the
-	// cluster.
+	// Existing says that a member without data joins a cluster that exists, to
+	// which Member.AddMember has added it under AdvertisePeerURLs.
+	// InitialCluster then lists all members of that cluster, this one included.
+	// Ignored when DataDir already holds a member.
 	Existing bool
 	// AdvertiseClientURLs are published to the cluster at each start. Default:
 	// none.
@@ -51,6 +52,19 @@ type Config struct {
 	// ElectionTimeout is how long a member hears nothing from a leader before it
 	// stands for election; up to twice that, drawn at random. Default 1 s.
 	ElectionTimeout time.Duration
+
+	// LogRetainBytes is how much of the log stays on disk for members that lag.
+	// The state is made durable once twice as much waits for that, which is what
+	// a start has to apply again at most. Default 64 MiB.
+	LogRetainBytes int64
+	// LogCapBytes is how much of the log a leader keeps for a reachable member
+	// that lags further. What lags more gets a copy of the whole state. Default
+	// 1 GiB.
+	LogCapBytes int64
+
+	// Version is that of the server, which peers are told. Default "3.4.0", whose
+	// v2 API this is.
+	Version string
 
 	// Logger receives one line per event an operator acts on. Default: none.
 	Logger *slog.Logger
@@ -66,6 +80,12 @@ const (
 	DefaultElection  = time.Second
 )
 
+const (
+	defaultLogRetain = 64 << 20
+	defaultLogCap    = 1 << 30
+	defaultVersion   = "3.4.0"
+)
+
 // maxElection is what the original still takes for an election timeout.
 const maxElection = 50 * time.Second
 
@@ -75,6 +95,9 @@ func (c *Config) fill() error {
 	c.InitialClusterToken = cmp.Or(c.InitialClusterToken, DefaultToken)
 	c.HeartbeatInterval = cmp.Or(c.HeartbeatInterval, DefaultHeartbeat)
 	c.ElectionTimeout = cmp.Or(c.ElectionTimeout, DefaultElection)
+	c.LogRetainBytes = cmp.Or(c.LogRetainBytes, defaultLogRetain)
+	c.LogCapBytes = max(cmp.Or(c.LogCapBytes, defaultLogCap), c.LogRetainBytes)
+	c.Version = cmp.Or(c.Version, defaultVersion)
 	if len(c.AdvertisePeerURLs) == 0 {
 		c.AdvertisePeerURLs = []string{DefaultPeerURL}
 	}

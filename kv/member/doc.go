@@ -11,6 +11,11 @@
 // cluster and token, and find each other without further talk; once a member
 // has data, it needs neither.
 //
+// A cluster changes while it runs: [Member.AddMember] on any member makes room
+// for one that is then opened with Config.Existing, [Member.RemoveMember] takes
+// one out, [Member.UpdateMember] tells that one has moved. A member that lost its
+// disk is removed and added again.
+//
 // The member serves its peers. Clients are served by whoever puts an API such
 // as kv/httpapi in front of it.
 package member

@@ -3,10 +3,49 @@ package member
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/strakeproject/strake/kv"
 	"github.com/strakeproject/strake/raftstore"
 )
+
+// Errors of a change of the cluster's members. Each means that nothing was
+// changed; a retry is useless unless something else changes.
+var (
+	// ErrMemberExists: another member has one of the peer URLs.
+	ErrMemberExists = errors.New("membership: peerURL exists")
+	// ErrMemberNotFound: no member has the id.
+	ErrMemberNotFound = errors.New("membership: no such member")
+	// ErrMemberRemoved: the member was removed from the cluster for good. Such a
+	// member ends with this error, and its data directory is to be removed.
+	ErrMemberRemoved = errors.New("membership: member was permanently removed")
+	// ErrUnhealthy: too few members would be left that are there and vote.
+	ErrUnhealthy = errors.New("etcdserver: unhealthy cluster")
+)
+
+// changeError turns a refusal of a change of members into an error of this
+// package, and any other failure into that of a write.
+func changeError(err error) error {
+	for _, e := range []struct{ from, to error }{
+		{raftstore.ErrMemberExists, ErrMemberExists},
+		{raftstore.ErrUnknownMember, ErrMemberNotFound},
+		{raftstore.ErrRemoved, ErrMemberRemoved},
+		{raftstore.ErrWouldLoseQuorum, ErrUnhealthy},
+	} {
+		if errors.Is(err, e.from) {
+			return fmt.Errorf("%w: %w", e.to, err)
+		}
+	}
+	return writeError(err)
+}
+
+// removedError says in terms of this package that the member itself was removed.
+func removedError(err error) error {
+	if errors.Is(err, raftstore.ErrRemoved) {
+		return fmt.Errorf("%w: %w", ErrMemberRemoved, err)
+	}
+	return err
+}
 
 // storeError turns a failure of the cluster into one of the key space: error
 // 300 with the original's words for a cause, the failure itself underneath.
@@ -19,12 +58,12 @@ func storeError(err error) error {
 func writeError(err error) error {
 	switch {
 	case errors.Is(err, raftstore.ErrOutcomeUnknown):
-		err = errors.Join(kv.ErrOutcomeUnknown, err)
+		err = fmt.Errorf("%w: %w", kv.ErrOutcomeUnknown, err)
 	case errors.Is(err, raftstore.ErrDropped), errors.Is(err, raftstore.ErrNoLeader),
 		errors.Is(err, raftstore.ErrOverloaded), errors.Is(err, raftstore.ErrTooLarge):
-		err = errors.Join(kv.ErrNotApplied, err)
+		err = fmt.Errorf("%w: %w", kv.ErrNotApplied, err)
 	default:
-		err = errors.Join(kv.ErrOutcomeUnknown, err)
+		err = fmt.Errorf("%w: %w", kv.ErrOutcomeUnknown, err)
 	}
 	return storeError(err)
 }

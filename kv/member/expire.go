@@ -3,6 +3,7 @@ package member
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/strakeproject/strake/kv/tree"
@@ -13,14 +14,22 @@ import (
 // other writes.
 const expireBatch = 1000
 
-// lead runs while this member leads: it expires what is due. Time is the
-// leader's alone, so a member with a wrong clock does harm only while it leads.
+// lead runs while this member leads, and does what only a leader should.
 func (m *Member) lead(ctx context.Context, _ uint64) {
 	select {
 	case <-ctx.Done():
 		return
 	case <-m.opened:
 	}
+	var wg sync.WaitGroup
+	wg.Go(func() { m.expireDue(ctx) })
+	wg.Go(func() { m.promoteLearners(ctx) })
+	wg.Wait()
+}
+
+// expireDue expires what is due. Time is the leader's alone, so a member with a
+// wrong clock does harm only while it leads.
+func (m *Member) expireDue(ctx context.Context) {
 	// Clients could not refresh their nodes while there was no leader. One
 	// election timeout is what that took at least.
 	if !sleep(ctx, m.cfg.ElectionTimeout) {

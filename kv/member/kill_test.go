@@ -7,13 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
-	"github.com/strakeproject/strake/kv"
 	"github.com/strakeproject/strake/kv/member"
 	"github.com/strakeproject/strake/raftstore"
 )
@@ -36,9 +38,11 @@ func TestMain(m *testing.M) {
 
 // processConfig tells a process which member it is.
 type processConfig struct {
-	Place   int
-	Dir     string
-	Initial []raftstore.InitialMember
+	Place    int // in Initial
+	Dir      string
+	Initial  []raftstore.InitialMember
+	Existing bool
+	Tight    bool
 }
 
 type request struct {
@@ -62,10 +66,14 @@ func runProcess(env string) error {
 	if err != nil {
 		return err
 	}
-	m, err := member.Open(ctx, member.Config{
+	cfg := member.Config{
 		Name: self.Name, DataDir: p.Dir, PeerListeners: ls, AdvertisePeerURLs: self.URLs, InitialCluster: p.Initial,
-		HeartbeatInterval: heartbeat, ElectionTimeout: election,
-	})
+		Existing: p.Existing, HeartbeatInterval: heartbeat, ElectionTimeout: election,
+	}
+	if p.Tight {
+		tight(&cfg)
+	}
+	m, err := member.Open(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -73,7 +81,35 @@ func runProcess(env string) error {
 	return m.Stop(ctx)
 }
 
-func serveOps(s kv.Store) {
+// administer executes an op that is about the member or its cluster. Those that
+// change the cluster are tried until they have worked.
+func administer(ctx context.Context, m *member.Member, o op) answer {
+	var err error
+	switch o.Kind {
+	case "log": // the first entry, and as value the last
+		first, last := m.Log()
+		return answer{Index: first, Value: fmt.Sprint(last)}
+	case "snapshots":
+		return answer{Index: m.Snapshots()}
+	case "add": // Key is a URL
+		if _, err = m.AddMember(ctx, []string{o.Key}); errors.Is(err, member.ErrMemberExists) {
+			err = nil // earlier, with an outcome that was not known
+		}
+	case "remove": // Key is a URL
+		i := slices.IndexFunc(m.Members(), func(info member.Info) bool { return info.PeerURLs[0] == o.Key })
+		if i >= 0 {
+			err = m.RemoveMember(ctx, m.Members()[i].ID)
+		}
+	default:
+		return perform(ctx, m, o)
+	}
+	if err != nil {
+		return answer{Outcome: "unknown", Err: err.Error()}
+	}
+	return answer{}
+}
+
+func serveOps(m *member.Member) {
 	var mu sync.Mutex
 	out := json.NewEncoder(os.Stdout)
 	in := json.NewDecoder(os.Stdin)
@@ -85,7 +121,7 @@ func serveOps(s kv.Store) {
 		go func() {
 			ctx, cancel := context.WithTimeout(context.Background(), opTimeout)
 			defer cancel()
-			a := perform(ctx, s, req.Op)
+			a := administer(ctx, m, req.Op)
 			mu.Lock()
 			defer mu.Unlock()
 			_ = out.Encode(reply{req.ID, a}) // without a reader the process is about to end
@@ -194,19 +230,14 @@ type fleet struct {
 
 func newFleet(t *testing.T, n int) *fleet {
 	f := &fleet{t: t, procs: make([]*process, n)}
-	dir := t.TempDir()
 	var initial []raftstore.InitialMember
 	for i := range n {
-		// An address that belongs to this process: nobody takes the port while the
-		// member is dead.
-		pid := os.Getpid()
-		host := fmt.Sprintf("127.%d.%d.%d", 64+pid>>14&63, pid>>7&127, 1+pid&127)
-		l := listen(t, host+":0")
-		initial = append(initial, raftstore.InitialMember{Name: fmt.Sprintf("m%d", i), URLs: []string{"http://" + l.Addr().String()}})
+		u, l := reserve(t)
+		initial = append(initial, raftstore.InitialMember{Name: fmt.Sprintf("m%d", i), URLs: []string{u}})
 		defer l.Close()
 	}
 	for i := range n {
-		f.cfgs = append(f.cfgs, processConfig{Place: i, Dir: filepath.Join(dir, fmt.Sprint(i)), Initial: initial})
+		f.cfgs = append(f.cfgs, processConfig{Place: i, Dir: t.TempDir(), Initial: initial})
 	}
 	t.Cleanup(func() {
 		for i := range n {
@@ -214,6 +245,17 @@ func newFleet(t *testing.T, n int) *fleet {
 		}
 	})
 	return f
+}
+
+// reserve returns the URL of a port, which is taken until the listener is closed,
+// on an address that belongs to this process: nobody takes the port while the
+// member is dead.
+func reserve(t *testing.T) (string, net.Listener) {
+	t.Helper()
+	pid := os.Getpid()
+	host := fmt.Sprintf("127.%d.%d.%d", 64+pid>>14&63, pid>>7&127, 1+pid&127)
+	l := listen(t, host+":0")
+	return "http://" + l.Addr().String(), l
 }
 
 func (f *fleet) start(i int) {
@@ -243,6 +285,46 @@ func (f *fleet) do(_ context.Context, i int, o op) answer {
 	return p.do(o)
 }
 
+// ask has one of two processes execute an op, and tries until it has worked.
+func (f *fleet) ask(a, b int, o op) answer {
+	f.t.Helper()
+	for i := a; ; i = a + b - i {
+		if res := f.do(f.t.Context(), i, o); res.Outcome == "" {
+			return res
+		} else if f.t.Context().Err() != nil {
+			f.t.Fatalf("%+v: %+v", o, res)
+		}
+	}
+}
+
+// outrun writes until a process that is dead, and whose log ended at last, cannot
+// catch up from the log of either of the others.
+func (f *fleet) outrun(a, b int, last uint64) {
+	f.t.Helper()
+	value := strings.Repeat("v", 2<<10)
+	for i := 0; f.ask(a, a, op{Kind: "log"}).Index <= last+1 || f.ask(b, b, op{Kind: "log"}).Index <= last+1; i++ {
+		f.ask(a, b, op{Kind: "set", Key: fmt.Sprintf("/outrun/%d", i%10), Value: value})
+	}
+}
+
+// replace starts a process with an empty disk in the place of a dead one, as a
+// new member on another port.
+func (f *fleet) replace(i, a, b int) {
+	f.t.Helper()
+	dead := f.cfgs[i].Initial[f.cfgs[i].Place]
+	u, l := reserve(f.t)
+	f.ask(a, b, op{Kind: "remove", Key: dead.URLs[0]})
+	f.ask(a, b, op{Kind: "add", Key: u})
+	now := slices.Clone(f.cfgs[i].Initial)
+	now[f.cfgs[i].Place] = raftstore.InitialMember{Name: dead.Name + "x", URLs: []string{u}}
+	for j := range f.cfgs {
+		f.cfgs[j].Initial = now
+	}
+	f.cfgs[i].Dir, f.cfgs[i].Existing = f.t.TempDir(), true
+	l.Close()
+	f.start(i)
+}
+
 // TestKilledMembersLoseNoAcknowledgedWrite kills members with SIGKILL while
 // clients write, one at a time and then all at once.
 func TestKilledMembersLoseNoAcknowledgedWrite(t *testing.T) {
@@ -270,4 +352,45 @@ func TestKilledMembersLoseNoAcknowledgedWrite(t *testing.T) {
 	}
 	w.progress(30, 0, 1, 2)
 	w.check(t)
+}
+
+// TestKilledMembersAreReplacedAndCatchUp kills members with SIGKILL for so long
+// that they need a snapshot, kills them again while they get it, and replaces
+// some by new ones.
+func TestKilledMembersAreReplacedAndCatchUp(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts processes")
+	}
+	f := newFleet(t, 3)
+	for i := range f.procs {
+		f.cfgs[i].Tight = true
+		f.start(i)
+	}
+	w := startWorkload(t, 3, f.do)
+	installed := uint64(0)
+	for round := range 6 {
+		i := round % 3
+		a, b := (i+1)%3, (i+2)%3
+		w.progress(30, 0, 1, 2)
+		last, err := strconv.ParseUint(f.ask(i, i, op{Kind: "log"}).Value, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.kill(i)
+		if round%2 == 0 {
+			f.outrun(a, b, last)
+			f.start(i)
+			w.progress(5*round, a, b)
+			f.kill(i)
+			f.start(i)
+		} else {
+			f.replace(i, a, b)
+		}
+		w.progress(5, i)
+		installed += f.ask(i, i, op{Kind: "snapshots"}).Index
+	}
+	w.check(t)
+	if t.Logf("%d snapshots installed", installed); installed == 0 {
+		t.Error("nobody needed a snapshot")
+	}
 }

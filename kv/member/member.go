@@ -24,7 +24,8 @@ import (
 //
 //	callers --commands--> raftstore.Node --batches--> tree.Tree
 //	callers <--------------reads, watches------------- tree.Tree
-//	lead (while leading) --expire--> Node      publish (at start) --put-member--> Node
+//	lead (while leading) --expire, promote--> Node
+//	publish (at start) --put-member--> Node
 //	peers <--HTTP--> peer server <--> Node
 //
 // A write that fails with error 300 matches kv.ErrNotApplied when it certainly
@@ -48,8 +49,8 @@ type Member struct {
 
 var _ kv.Store = (*Member)(nil)
 
-// Open starts a member: a new one of a new cluster if the data directory is
-// empty, else the one that lives there. The context bounds Open alone. Stop the
+// Open starts a member: a new one, of a new cluster or one that exists, if the
+// data directory is empty, else the one that lives there. The context bounds Open alone. Stop the
 // member when you are done with it.
 func Open(ctx context.Context, cfg Config) (*Member, error) {
 	m := &Member{cfg: cfg, opened: make(chan struct{}), ready: make(chan struct{}), done: make(chan struct{})}
@@ -72,19 +73,23 @@ func Open(ctx context.Context, cfg Config) (*Member, error) {
 
 // open opens the node.
 func (m *Member) open(ctx context.Context) error {
-	old, err := m.cfg.bootstrapped()
-	if err != nil {
+	dir := m.cfg.memberDir()
+	cfg := raftstore.Config{
+		Dir:            dir,
+		Name:           m.cfg.Name,
+		Token:          m.cfg.InitialClusterToken,
+		Initial:        m.cfg.InitialCluster,
+		Lead:           m.lead,
+		TickInterval:   m.cfg.HeartbeatInterval,
+		ElectionTicks:  int(m.cfg.ElectionTimeout / m.cfg.HeartbeatInterval),
+		LogRetainBytes: m.cfg.LogRetainBytes,
+		LogCapBytes:    m.cfg.LogCapBytes,
+		FlushBytes:     2 * m.cfg.LogRetainBytes,
+		Logger:         m.cfg.Logger,
+	}
+	if err := m.findOut(ctx, &cfg); err != nil {
 		return err
 	}
-	if !old && m.cfg.Existing {
-		return fmt.Errorf("no data in %s, and members cannot be added to an existing cluster", m.cfg.DataDir)
-	}
-	if !old {
-		if err := m.cfg.checkBootstrap(ctx); err != nil {
-			return err
-		}
-	}
-	dir := m.cfg.memberDir()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
@@ -94,20 +99,26 @@ func (m *Member) open(ctx context.Context) error {
 	}
 	m.tree = tree.New(tree.Config{Logger: m.cfg.Logger})
 	m.raft = httppeer.New(httppeer.Config{Logger: m.cfg.Logger, DialContext: m.cfg.DialPeer})
-	m.node, err = raftstore.Open(ctx, raftstore.Config{
-		Dir:           dir,
-		Name:          m.cfg.Name,
-		Token:         m.cfg.InitialClusterToken,
-		Initial:       m.cfg.InitialCluster,
-		StateMachine:  m.tree,
-		Log:           log,
-		Transport:     m.raft,
-		Lead:          m.lead,
-		TickInterval:  m.cfg.HeartbeatInterval,
-		ElectionTicks: int(m.cfg.ElectionTimeout / m.cfg.HeartbeatInterval),
-		Logger:        m.cfg.Logger,
-	})
-	return err
+	cfg.StateMachine, cfg.Log, cfg.Transport = m.tree, log, m.raft
+	m.node, err = raftstore.Open(ctx, cfg)
+	return removedError(err)
+}
+
+// findOut looks what a member without data is to become.
+func (m *Member) findOut(ctx context.Context, cfg *raftstore.Config) error {
+	old, err := raftstore.HasMember(cfg.Dir)
+	switch {
+	case err != nil || old:
+		return err
+	case !m.cfg.Existing:
+		return m.cfg.checkBootstrap(ctx)
+	}
+	p, err := m.cfg.findPlace(ctx)
+	if err != nil {
+		return err
+	}
+	cfg.Join, cfg.URLs = &p.cluster, p.urls
+	return nil
 }
 
 // start begins what goes on until the node ends.
@@ -130,7 +141,7 @@ func (m *Member) start() {
 func (m *Member) Stop(ctx context.Context) error {
 	m.stop()
 	if err := m.node.Stop(ctx); err != nil {
-		return fmt.Errorf("stop member %s: %w", m.cfg.Name, err)
+		return fmt.Errorf("stop member %s: %w", m.cfg.Name, removedError(err))
 	}
 	select {
 	case <-m.done:
@@ -143,8 +154,9 @@ func (m *Member) Stop(ctx context.Context) error {
 // Done is closed when the member has ended, by Stop or by failure.
 func (m *Member) Done() <-chan struct{} { return m.done }
 
-// Err returns why the member ended: nil after a clean Stop or while it runs.
-func (m *Member) Err() error { return m.node.Err() }
+// Err returns why the member ended: nil after a clean Stop or while it runs,
+// ErrMemberRemoved when it was removed from the cluster.
+func (m *Member) Err() error { return removedError(m.node.Err()) }
 
 // Ready is closed when the cluster, which takes a quorum of members, knows of
 // this one.
@@ -227,7 +239,7 @@ func (m *Member) Members() []Info {
 	}
 	var all []Info
 	for _, rm := range m.node.Members() {
-		info := Info{ID: rm.ID, PeerURLs: rm.PeerURLs}
+		info := Info{ID: rm.ID, PeerURLs: rm.PeerURLs, Learner: rm.Learner}
 		i := slices.IndexFunc(published, func(p tree.Member) bool { return p.ID == rm.ID })
 		if i >= 0 {
 			info.Name, info.ClientURLs = published[i].Name, published[i].ClientURLs

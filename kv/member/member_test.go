@@ -316,7 +316,7 @@ func TestAMemberThatLostItsDataIsRefused(t *testing.T) {
 	id := c.members[1].ID()
 	c.halt(1)
 	cfg := c.config(1, listen(t, c.addrs[1]))
-	cfg.DataDir = t.TempDir()
+	cfg.DataDir, cfg.Existing = t.TempDir(), false
 	m, err := member.Open(t.Context(), cfg)
 	if err == nil {
 		m.Stop(context.Background())
@@ -334,6 +334,8 @@ func TestPeersAreToldTheMembers(t *testing.T) {
 		status       int
 	}{
 		{"GET", "/members", 200},
+		{"GET", "/version", 200},
+		{"POST", "/version", 405},
 		{"POST", "/members", 405},
 		{"GET", "/v2/keys", 404},
 		{"GET", "/raft/v1/stream", 412},

@@ -10,13 +10,19 @@ import (
 	"time"
 )
 
-const membersPath = "/members"
+const (
+	membersPath = "/members"
+	versionPath = "/version"
+)
 
 // Info is what is known of a member of the cluster. As JSON it is what members
 // tell each other, with the id as a decimal number.
 type Info struct {
 	ID       uint64   `json:"id"`
 	PeerURLs []string `json:"peerURLs"`
+	// Learner marks a member that was added and has not caught up: it has no
+	// vote yet.
+	Learner bool `json:"isLearner,omitempty"`
 	// Name and ClientURLs are empty until the member has started.
 	Name       string   `json:"name"`
 	ClientURLs []string `json:"clientURLs"`
@@ -39,8 +45,8 @@ func (m *Member) servePeers() {
 	}
 }
 
-// servePeer answers a request of a peer: for raft, or for /members by a member
-// that is about to start.
+// servePeer answers a request of a peer: for raft, or by a member that is about
+// to start for /members and /version.
 func (m *Member) servePeer(w http.ResponseWriter, r *http.Request) {
 	select {
 	case <-m.opened:
@@ -52,18 +58,36 @@ func (m *Member) servePeer(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case strings.HasPrefix(r.URL.Path, "/raft/"):
 		m.raft.ServeHTTP(w, r)
-	case r.URL.Path == membersPath && r.Method == http.MethodGet:
-		m.serveMembers(w)
-	case r.URL.Path == membersPath:
+	case r.URL.Path != membersPath && r.URL.Path != versionPath:
+		http.NotFound(w, r)
+	case r.Method != http.MethodGet:
 		w.Header().Set("Allow", http.MethodGet)
 		http.Error(w, "Method Not Allowed", http.StatusMethodNotAllowed)
+	case r.URL.Path == membersPath:
+		b, err := json.Marshal(m.Members())
+		writeJSON(w, b, err)
 	default:
-		http.NotFound(w, r)
+		b, err := json.Marshal(versions{m.cfg.Version, clusterVersion(m.cfg.Version)})
+		writeJSON(w, b, err)
 	}
 }
 
-func (m *Member) serveMembers(w http.ResponseWriter) {
-	b, err := json.Marshal(m.Members())
+// versions is what peers are told under /version.
+type versions struct {
+	Server  string `json:"etcdserver"`
+	Cluster string `json:"etcdcluster"`
+}
+
+// clusterVersion is the part of a version that all members share: its first two
+// numbers.
+func clusterVersion(v string) string {
+	if parts := strings.SplitN(v, ".", 3); len(parts) == 3 {
+		return parts[0] + "." + parts[1] + ".0"
+	}
+	return v
+}
+
+func writeJSON(w http.ResponseWriter, b []byte, err error) {
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return

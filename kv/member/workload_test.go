@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/anishathalye/porcupine"
 
 	"github.com/strakeproject/strake/kv"
+	"github.com/strakeproject/strake/kv/member"
 )
 
 // An op is one operation on one key, and an answer its outcome. Both travel as
@@ -260,6 +262,59 @@ func TestPartitionsLeaveHistoriesLinearizable(t *testing.T) {
 		w.progress(5, cut)
 	}
 	w.check(t)
+}
+
+// seats are the members that a workload talks to; others may take a seat over.
+type seats struct {
+	mu      sync.Mutex
+	members []*member.Member
+}
+
+func (s *seats) take(seat int, m *member.Member) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.members[seat] = m
+}
+
+func (s *seats) do(ctx context.Context, seat int, o op) answer {
+	s.mu.Lock()
+	m := s.members[seat]
+	s.mu.Unlock()
+	return perform(ctx, m, o)
+}
+
+// TestReplacedMembersLeaveHistoriesLinearizable replaces members, leaders among
+// them, while clients write, and has members come back that need a snapshot.
+func TestReplacedMembersLeaveHistoriesLinearizable(t *testing.T) {
+	c := newTunedCluster(t, 3, tight)
+	s := &seats{members: slices.Clone(c.members)}
+	places := []int{0, 1, 2} // of those who sit
+	w := startWorkload(t, 3, s.do)
+	for round := range 4 {
+		w.progress(40, 0, 1, 2)
+		leader, follower := c.leader()
+		gone := leader
+		if round%2 == 1 {
+			gone = follower
+		}
+		seat := slices.Index(places, gone)
+		away := places[(seat+1)%3]
+		c.outrun(away)
+		c.start(away)
+		s.take((seat+1)%3, c.members[away])
+		w.progress(5, (seat+1)%3)
+		places[seat] = c.add(away)
+		c.awaitVote(places[seat])
+		c.remove(gone, gone)
+		<-c.members[gone].Done()
+		c.members[gone] = nil
+		s.take(seat, c.members[places[seat]])
+		w.progress(5, seat)
+	}
+	w.check(t)
+	for _, i := range places {
+		t.Logf("member %d installed %d snapshots", i, c.members[i].Snapshots())
+	}
 }
 
 func TestTheCheckerSeesALostWrite(t *testing.T) {
