@@ -45,6 +45,7 @@ type machine struct {
 	host          *netlab.Host
 	peerURL, base string
 
+	args    []string        // that its member was last started with
 	process *netlab.Process // nil while none runs
 	disk    *disklab.Disk   // of that process
 
@@ -113,7 +114,7 @@ func (c *cluster) start(m *machine, args ...string) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	m.process, m.disk = p, disk
+	m.args, m.process, m.disk = args, p, disk
 }
 
 // end kills the member of a machine, which must not have ended before.
@@ -132,11 +133,11 @@ func (c *cluster) end(m *machine) {
 	m.process = nil
 }
 
-// restart kills a member, if it runs, and starts it again.
+// restart kills a member, if it runs, and starts it again as it was.
 func (c *cluster) restart(m *machine) {
 	c.t.Helper()
 	c.end(m)
-	c.start(m, "--initial", c.initial)
+	c.start(m, m.args...)
 }
 
 // await waits until the member of a machine ends by itself, and returns what it
@@ -354,48 +355,40 @@ func (c *cluster) awaitStorage(via *machine) {
 // join adds the member of a machine that holds none, and makes it a voter.
 func (c *cluster) join(via, m *machine) {
 	c.t.Helper()
-	// A request may be carried out without an answer: what counts is what the
-	// cluster says of the member afterwards.
-	attempt := func(path string) {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		if _, err := c.request(ctx, via, "POST", path, &struct{}{}); err != nil {
-			m.note(err)
-		}
-	}
-	var v memberView
-	c.until(func() error {
-		attempt("/members?name=" + m.name + "&url=" + url.QueryEscape(m.peerURL))
-		v = c.members(via)[m.name]
-		if v.ID == "" {
-			return fmt.Errorf("%s was not added: %s", m.name, m.tail())
-		}
-		return nil
-	})
+	c.add(via, m)
+	c.promote(via, m)
+}
+
+// add adds the member of a machine that holds none, and starts it.
+func (c *cluster) add(via, m *machine) {
+	c.t.Helper()
+	c.change(via, m, "POST", "/members?name="+m.name+"&url="+url.QueryEscape(m.peerURL), func(v memberView) bool { return v.ID != "" })
 	c.start(m, "--join", via.peerURL)
-	c.until(func() error {
-		attempt("/members/" + v.ID + "/promote")
-		if c.members(via)[m.name].Learner {
-			return fmt.Errorf("%s was not promoted: %s", m.name, m.tail())
-		}
-		return nil
-	})
+}
+
+// promote makes a member a voter, as soon as it can be one.
+func (c *cluster) promote(via, m *machine) {
+	c.t.Helper()
+	c.change(via, m, "POST", "/members/"+c.members(via)[m.name].ID+"/promote", func(v memberView) bool { return !v.Learner })
 }
 
 // remove takes the member of a machine out of the cluster.
 func (c *cluster) remove(via, m *machine) {
 	c.t.Helper()
-	id := c.members(via)[m.name].ID
+	c.change(via, m, "DELETE", "/members/"+c.members(via)[m.name].ID, func(v memberView) bool { return v.ID == "" })
+}
+
+// change repeats a change of membership until the cluster tells of m what it
+// shall: a request may be carried out without an answer.
+func (c *cluster) change(via, m *machine, method, path string, done func(memberView) bool) {
+	c.t.Helper()
 	c.until(func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
-		_, err := c.request(ctx, via, "DELETE", "/members/"+id, &struct{}{})
-		if _, ok := c.members(via)[m.name]; ok {
-			return fmt.Errorf("%s was not removed: %w", m.name, err)
+		_, err := c.request(ctx, via, method, path, &struct{}{})
+		if v := c.members(via)[m.name]; !done(v) {
+			return fmt.Errorf("%s is %+v after %v", m.name, v, err)
 		}
 		return nil
 	})
 }
-
-// note adds a line of the test to a machine's log.
-func (m *machine) note(err error) { fmt.Fprintf(m, "test: %v\n", err) }

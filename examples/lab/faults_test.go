@@ -223,6 +223,43 @@ func TestMembersAreReplacedUnderLoad(t *testing.T) {
 	w.check()
 }
 
+func TestMembersJoinAndLeaveThroughInterruptions(t *testing.T) {
+	r := scenario(t)
+	c := newCluster(t, 3, keepLittle...)
+	w := c.startWorkload(c.machines...)
+	for range rounds(3) {
+		w.progress(50, c.machines...)
+		leader, others := c.leader()
+		// One is removed behind its back, and hears of it when it is back.
+		gone := others[0]
+		c.isolate(gone, cut, cut)
+		c.remove(leader, gone)
+		w.progress(20, leader, others[1])
+		c.net.Heal()
+		if said := c.await(gone); !strings.Contains(said, "removed from the cluster") {
+			t.Errorf("%s does not say why it ended:\n%s", gone.name, said)
+		}
+		// It does not come back by being started again.
+		c.start(gone, gone.args...)
+		if said := c.await(gone); !strings.Contains(said, "removed from the cluster") {
+			t.Errorf("%s does not say why it ended again:\n%s", gone.name, said)
+		}
+		if err := os.RemoveAll(gone.dir); err != nil {
+			t.Fatal(err)
+		}
+		// Its successor is killed whenever it gets somewhere.
+		c.add(leader, gone)
+		for range 4 {
+			time.Sleep(time.Duration(r.IntN(150)) * time.Millisecond)
+			c.restart(gone)
+		}
+		c.promote(leader, gone)
+		w.progress(3, gone)
+		w.epoch.Add(1)
+	}
+	w.check()
+}
+
 func TestAMemberWithAWipedDiskIsRefused(t *testing.T) {
 	scenario(t)
 	c := newCluster(t, 3)
