@@ -15,6 +15,10 @@ import (
 	"github.com/strakeproject/strake/kv/member"
 )
 
+// bytesPerChange turns a number of changes into a size of the log, for
+// --snapshot-count.
+const bytesPerChange = 1 << 10
+
 // settings is what the flags come to.
 type settings struct {
 	member                   member.Config // without listeners
@@ -43,6 +47,8 @@ func (f *flags) settings() (s settings, err error) {
 		Existing:            f.InitialClusterState == "existing",
 		HeartbeatInterval:   time.Duration(f.HeartbeatInterval) * time.Millisecond,
 		ElectionTimeout:     time.Duration(f.ElectionTimeout) * time.Millisecond,
+		LogRetainBytes:      int64(f.SnapshotCount) * bytesPerChange,
+		Version:             version,
 	}
 	if f.InitialCluster != "" && err == nil {
 		s.member.InitialCluster, err = member.ParseCluster(f.InitialCluster)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -34,6 +35,8 @@ type flags struct {
 	InitialClusterToken      string `default:"etcd-cluster" help:"Sets clusters with the same members apart."`
 	HeartbeatInterval        uint   `default:"100" help:"Milliseconds between a leader's heartbeats."`
 	ElectionTimeout          uint   `default:"1000" help:"Milliseconds without a heartbeat before an election."`
+	SnapshotCount            uint32 `help:"How many changes the log keeps for members that lag, by 1 KiB each; default 65536."`
+	StrictReconfigCheck      bool   `default:"true" help:"Accepted; a change that would lose the quorum is refused in any case."`
 	Version                  bool   `env:"-" help:"Print the version and exit."`
 }
 
@@ -67,7 +70,12 @@ func run(args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	if err := f.serve(ctx, log); err != nil {
+	err := f.serve(ctx, log)
+	if errors.Is(err, member.ErrMemberRemoved) {
+		log.Warn("this member has been permanently removed from the cluster, its data directory has to go", "err", err)
+		return 0
+	}
+	if err != nil {
 		fmt.Fprintf(stderr, "etcd: %v\n", err)
 		return 1
 	}
@@ -106,7 +114,7 @@ func (f *flags) serve(ctx context.Context, log *slog.Logger) error {
 		case <-ctx.Done():
 			return nil
 		case <-m.Done():
-			return fmt.Errorf("member ended: %w", m.Err())
+			return m.Err()
 		}
 	})
 	err = g.Wait()

@@ -19,6 +19,7 @@ import (
 
 	"github.com/strakeproject/strake/kv"
 	"github.com/strakeproject/strake/kv/client"
+	"github.com/strakeproject/strake/kv/member"
 )
 
 func TestMain(m *testing.M) {
@@ -188,6 +189,43 @@ func TestThreeMembersMakeACluster(t *testing.T) {
 	}
 	for _, s := range servers[1:] {
 		s.terminate(t)
+	}
+}
+
+func TestAServerJoinsAClusterAndLeavesIt(t *testing.T) {
+	peers := freeURLs(t, 2)
+	ls, err := member.Listen(t.Context(), peers[:1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := member.Open(t.Context(), member.Config{
+		Name: "n0", DataDir: t.TempDir(), PeerListeners: ls, AdvertisePeerURLs: peers[:1],
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Stop(t.Context())
+	if _, err := m.Set(t.Context(), "/a", "1", kv.SetOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	added, err := m.AddMember(t.Context(), peers[1:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, "--name=n1", "--data-dir", t.TempDir(), "--initial-cluster-state=existing",
+		"--listen-peer-urls", peers[1], "--initial-advertise-peer-urls", peers[1],
+		"--initial-cluster", fmt.Sprintf("n0=%s,n1=%s", peers[0], peers[1]), "--strict-reconfig-check=false",
+		"--snapshot-count=1000", "--listen-client-urls=http://127.0.0.1:0", "--advertise-client-urls=http://client:1")
+	ev, err := s.Get(t.Context(), "/a", kv.GetOptions{Quorum: true})
+	if err != nil || ev.Node.Value != "1" {
+		t.Errorf("the new server has %+v, %v", ev.Node, err)
+	}
+	if err := m.RemoveMember(t.Context(), added.ID); err != nil {
+		t.Fatal(err)
+	}
+	<-s.logs
+	if err := s.cmd.Wait(); err != nil {
+		t.Errorf("removed, the server ended with %v", err)
 	}
 }
 
