@@ -3,5 +3,5 @@
 // Append returns.
 //
 // A disk that fails does not take the process along, as it does with a plain
-// Pebble: see [FailStop], which serves other Pebble databases as well.
+// Pebble: see [Guard], which serves other Pebble databases as well.
 package pebblelog

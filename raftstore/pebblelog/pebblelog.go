@@ -85,7 +85,7 @@ func Open(dir string, o Options) (*Store, error) {
 // worth a tenth of an append's latency.
 func (s *Store) pebbleOptions(fsys vfs.FS) *pebble.Options {
 	return &pebble.Options{
-		FS:                          FailStop(fsys, s.fail),
+		FS:                          Guard(fsys, s.fail),
 		FormatMajorVersion:          pebble.FormatNewest,
 		MemTableSize:                8 << 20,
 		MemTableStopWritesThreshold: 4,

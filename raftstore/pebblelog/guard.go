@@ -12,28 +12,36 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// FailStop returns fsys as a database should see it that must not outlive the
-// first failure of its disk: when an operation that changes something fails,
-// failed is called with the error, and from there on nothing that is asked for
-// reaches fsys any more. It is left as a loss of power would leave it, which
-// is what a database knows to recover from, and nothing is tried a second time.
+// Guard returns fsys as a Pebble database should see it that lives on a disk
+// which may fail, in a process which must not.
 //
-// The database is not told. It goes on in memory until it is closed, because
-// Pebble answers such errors by a panic, partly in goroutines of its own and
-// partly one that no recover stops. Who uses FailStop looks after each sync
-// whether failed was called. It is called once, and must not use the database.
+// When an operation that changes something fails, failed is called with the
+// error, and from there on nothing that is asked for reaches fsys any more. It
+// is left as a loss of power would leave it, which is what Pebble knows to
+// recover from, and nothing is tried a second time. The database is not told: it
+// goes on in memory until it is closed. Pebble would answer such errors by a
+// panic, partly in goroutines of its own and partly one that no recover stops.
+//
+// So who uses Guard has to look, after everything that is meant to be on disk,
+// whether failed was called; only if not, it is there. That goes for flushes,
+// checkpoints and reads with OnlyReadGuaranteedDurable as for synced commits.
+// failed is called once, and must not use the database.
+//
+// Besides, Guard makes a directory durable before a marker appears in it or goes
+// away, so that no crash leaves one that names a missing file, or none: with
+// Pebble 2.1 alone that depends on the file system.
 //
 // A nil fsys is the operating system's file system.
-func FailStop(fsys vfs.FS, failed func(error)) vfs.FS {
+func Guard(fsys vfs.FS, failed func(error)) vfs.FS {
 	if fsys == nil {
 		fsys = vfs.Default
 	}
-	return &failStopFS{FS: fsys, failed: failed, scratch: vfs.NewMem()}
+	return &guardFS{FS: fsys, failed: failed, scratch: vfs.NewMem()}
 }
 
-// failStopFS passes on to FS until it is frozen, and then keeps what is written
-// in scratch, a flat directory.
-type failStopFS struct {
+// guardFS passes on to FS until it is frozen, and then keeps what is written in
+// scratch, a flat directory.
+type guardFS struct {
 	vfs.FS
 	failed  func(error)
 	once    sync.Once
@@ -43,7 +51,7 @@ type failStopFS struct {
 
 // fails freezes the file system if err is the disk's. Absence or presence of a
 // file is not.
-func (f *failStopFS) fails(op, path string, err error) bool {
+func (f *guardFS) fails(op, path string, err error) bool {
 	if err == nil || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist) {
 		return false
 	}
@@ -58,7 +66,7 @@ func (f *failStopFS) fails(op, path string, err error) bool {
 
 // change does what changes the disk. It reports false if that did not happen,
 // for the caller to do in scratch.
-func (f *failStopFS) change(op, path string, do func() error) (bool, error) {
+func (f *guardFS) change(op, path string, do func() error) (bool, error) {
 	if f.frozen.Load() {
 		return false, nil
 	}
@@ -71,15 +79,18 @@ func (f *failStopFS) change(op, path string, do func() error) (bool, error) {
 
 func flat(path string) string { return strings.ReplaceAll(path, "/", "%") }
 
-func (f *failStopFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+func (f *guardFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if err := f.beforeMarker(name); err != nil {
+		return nil, err
+	}
 	return f.create("create", name, func() (vfs.File, error) { return f.FS.Create(name, category) })
 }
 
-func (f *failStopFS) ReuseForWrite(from, to string, category vfs.DiskWriteCategory) (vfs.File, error) {
+func (f *guardFS) ReuseForWrite(from, to string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	return f.create("reuse", from, func() (vfs.File, error) { return f.FS.ReuseForWrite(from, to, category) })
 }
 
-func (f *failStopFS) create(op, name string, create func() (vfs.File, error)) (vfs.File, error) {
+func (f *guardFS) create(op, name string, create func() (vfs.File, error)) (vfs.File, error) {
 	var file vfs.File
 	done, err := f.change(op, name, func() (err error) {
 		file, err = create()
@@ -91,11 +102,11 @@ func (f *failStopFS) create(op, name string, create func() (vfs.File, error)) (v
 	if err != nil {
 		return nil, err
 	}
-	return &failStopFile{File: file, fs: f, name: name}, nil
+	return &guardFile{File: file, fs: f, name: name}, nil
 }
 
 // Open prefers what was written to scratch.
-func (f *failStopFS) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
+func (f *guardFS) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
 	if f.frozen.Load() {
 		if file, err := f.scratch.Open(flat(name)); err == nil {
 			return file, nil
@@ -104,19 +115,19 @@ func (f *failStopFS) Open(name string, opts ...vfs.OpenOption) (vfs.File, error)
 	return f.FS.Open(name, opts...)
 }
 
-func (f *failStopFS) OpenReadWrite(name string, category vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
+func (f *guardFS) OpenReadWrite(name string, category vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
 	return f.create("open", name, func() (vfs.File, error) { return f.FS.OpenReadWrite(name, category, opts...) })
 }
 
-func (f *failStopFS) OpenDir(name string) (vfs.File, error) {
+func (f *guardFS) OpenDir(name string) (vfs.File, error) {
 	dir, err := f.FS.OpenDir(name)
 	if err != nil {
 		return nil, err
 	}
-	return &failStopFile{File: dir, fs: f, name: name}, nil
+	return &guardFile{File: dir, fs: f, name: name}, nil
 }
 
-func (f *failStopFS) Stat(name string) (vfs.FileInfo, error) {
+func (f *guardFS) Stat(name string) (vfs.FileInfo, error) {
 	if f.frozen.Load() {
 		if info, err := f.scratch.Stat(flat(name)); err == nil {
 			return info, nil
@@ -125,7 +136,7 @@ func (f *failStopFS) Stat(name string) (vfs.FileInfo, error) {
 	return f.FS.Stat(name)
 }
 
-func (f *failStopFS) Rename(from, to string) error {
+func (f *guardFS) Rename(from, to string) error {
 	done, err := f.change("rename", from, func() error { return f.FS.Rename(from, to) })
 	if !done {
 		// What is on the disk stays; what is not there may be in scratch.
@@ -134,44 +145,63 @@ func (f *failStopFS) Rename(from, to string) error {
 	return err
 }
 
-func (f *failStopFS) Link(from, to string) error {
+func (f *guardFS) Link(from, to string) error {
 	_, err := f.change("link", from, func() error { return f.FS.Link(from, to) })
 	return err
 }
 
-func (f *failStopFS) MkdirAll(dir string, perm fs.FileMode) error {
+func (f *guardFS) MkdirAll(dir string, perm fs.FileMode) error {
 	_, err := f.change("mkdir", dir, func() error { return f.FS.MkdirAll(dir, perm) })
 	return err
 }
 
+// beforeMarker makes durable what a marker called name refers to, or what takes
+// its place. Other files are none of its business.
+func (f *guardFS) beforeMarker(name string) error {
+	if !strings.HasPrefix(f.PathBase(name), "marker.") {
+		return nil
+	}
+	dir, err := f.OpenDir(f.PathDir(name))
+	if f.fails("open", f.PathDir(name), err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
 // Remove is not worth stopping for when it fails.
-func (f *failStopFS) Remove(name string) error {
+func (f *guardFS) Remove(name string) error {
+	if err := f.beforeMarker(name); err != nil {
+		return err
+	}
 	if f.frozen.Load() {
 		return nil
 	}
 	return f.FS.Remove(name)
 }
 
-func (f *failStopFS) RemoveAll(name string) error {
+func (f *guardFS) RemoveAll(name string) error {
 	if f.frozen.Load() {
 		return nil
 	}
 	return f.FS.RemoveAll(name)
 }
 
-func (f *failStopFS) Unwrap() vfs.FS { return f.FS }
+func (f *guardFS) Unwrap() vfs.FS { return f.FS }
 
-// failStopFile is a file or directory opened before its file system froze.
+// guardFile is a file or directory opened before its file system froze.
 // Writes come from one goroutine at a time.
-type failStopFile struct {
+type guardFile struct {
 	vfs.File
-	fs      *failStopFS
+	fs      *guardFS
 	name    string
 	written int64
 	moved   vfs.File // what has taken its place since the freeze
 }
 
-func (f *failStopFile) Write(p []byte) (n int, err error) {
+func (f *guardFile) Write(p []byte) (n int, err error) {
 	done, err := f.fs.change("write", f.name, func() (err error) {
 		n, err = f.File.Write(p)
 		return err
@@ -184,7 +214,7 @@ func (f *failStopFile) Write(p []byte) (n int, err error) {
 }
 
 // move makes a file in scratch of what was written so far.
-func (f *failStopFile) move() vfs.File {
+func (f *guardFile) move() vfs.File {
 	if f.moved == nil {
 		// A file system in memory does not fail; and what cannot be read back
 		// from a failed disk is found missing by the reader.
@@ -194,7 +224,7 @@ func (f *failStopFile) move() vfs.File {
 	return f.moved
 }
 
-func (f *failStopFile) WriteAt(p []byte, off int64) (n int, err error) {
+func (f *guardFile) WriteAt(p []byte, off int64) (n int, err error) {
 	done, err := f.fs.change("write", f.name, func() (err error) {
 		n, err = f.File.WriteAt(p, off)
 		return err
@@ -205,17 +235,17 @@ func (f *failStopFile) WriteAt(p []byte, off int64) (n int, err error) {
 	return n, err
 }
 
-func (f *failStopFile) Sync() error {
+func (f *guardFile) Sync() error {
 	_, err := f.fs.change("sync", f.name, f.File.Sync)
 	return err
 }
 
-func (f *failStopFile) SyncData() error {
+func (f *guardFile) SyncData() error {
 	_, err := f.fs.change("sync", f.name, f.File.SyncData)
 	return err
 }
 
-func (f *failStopFile) SyncTo(length int64) (full bool, err error) {
+func (f *guardFile) SyncTo(length int64) (full bool, err error) {
 	_, err = f.fs.change("sync", f.name, func() (err error) {
 		full, err = f.File.SyncTo(length)
 		return err
@@ -223,7 +253,7 @@ func (f *failStopFile) SyncTo(length int64) (full bool, err error) {
 	return full, err
 }
 
-func (f *failStopFile) Close() error {
+func (f *guardFile) Close() error {
 	if f.moved != nil {
 		_ = f.moved.Close() // in memory
 	}
@@ -235,6 +265,6 @@ func (f *failStopFile) Close() error {
 }
 
 var (
-	_ vfs.FS   = (*failStopFS)(nil)
-	_ vfs.File = (*failStopFile)(nil)
+	_ vfs.FS   = (*guardFS)(nil)
+	_ vfs.File = (*guardFile)(nil)
 )
