@@ -3,6 +3,7 @@ package raftsim
 import (
 	"errors"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -122,12 +123,32 @@ func (d *Disk) Crash(keep int, rng *rand.Rand) {
 	d.Heal()
 }
 
-// AfterCrash returns a disk with what Crash would leave, and leaves this one as
-// it is.
-func (d *Disk) AfterCrash(keep int, rng *rand.Rand) *Disk {
-	d.power.Lock()
-	defer d.power.Unlock()
-	return newDisk(d.now.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: keep, RNG: rng}))
+// AfterCrash returns disks with what a loss of power that hits all the given
+// ones at the same moment would leave, and leaves those as they are. For keep
+// and rng see Disk.Crash.
+func AfterCrash(keep int, rng *rand.Rand, disks ...*Disk) []*Disk {
+	for !tryLock(disks) {
+		runtime.Gosched() // waiting for one while holding another could be for ever
+	}
+	left := make([]*Disk, len(disks))
+	for i, d := range disks {
+		left[i] = newDisk(d.now.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: keep, RNG: rng}))
+		d.power.Unlock()
+	}
+	return left
+}
+
+// tryLock takes the power of all disks or of none.
+func tryLock(disks []*Disk) bool {
+	for i, d := range disks {
+		if !d.power.TryLock() {
+			for _, d := range disks[:i] {
+				d.power.Unlock()
+			}
+			return false
+		}
+	}
+	return true
 }
 
 // Inject adds a fault. Of several that select an operation the one that was

@@ -29,7 +29,7 @@ func TestACrashLeavesWhatWasSynced(t *testing.T) {
 	_, err = f.Write([]byte("two"))
 	must(t, err)
 	must(t, f.Sync()) // the content, not the name
-	half := d.AfterCrash(0, nil)
+	half := raftsim.AfterCrash(0, nil, d)[0]
 	d.Crash(0, nil)
 	if _, err := f.Write([]byte("three")); !errors.Is(err, raftsim.ErrPowerLoss) {
 		t.Errorf("write after the crash: %v, want ErrPowerLoss", err)
@@ -56,7 +56,7 @@ func TestEachOperationOfANodesFileSystemIsDurableOrNot(t *testing.T) {
 	d.Watch(func(raftsim.Op) {
 		for _, keep := range []int{0, 50} {
 			crashes++
-			b, err := d.AfterCrash(keep, rng).FS().ReadFile("m/file")
+			b, err := raftsim.AfterCrash(keep, rng, d)[0].FS().ReadFile("m/file")
 			if string(b) != "old" && string(b) != "new" {
 				t.Errorf("crash %d leaves %q, %v, want old or new", crashes, b, err)
 			}
