@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 )
@@ -24,7 +25,22 @@ var program string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	if err := sideBySide(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	os.Exit(runTests(m))
+}
+
+// sideBySide runs more scenarios at a time than there are processors, since
+// they mostly wait for elections.
+func sideBySide() error {
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if given {
+		return nil
+	}
+	return flag.Set("test.parallel", fmt.Sprint(max(4, runtime.GOMAXPROCS(0))))
 }
 
 func runTests(m *testing.M) int {
