@@ -153,11 +153,27 @@ func (s *Scheduler) evictExcess(slot int) {
 	if !s.ledger.overfull(slot) {
 		return
 	}
-	s.ledger.reset(&s.parcel)
-	leave, _ := s.makeRoom(slot, &s.parcel, s.clumps(slot))
+	var nothing parcel
+	short := s.missing(slot, &nothing)
+	leave, _ := s.makeRoom(slot, &nothing, s.clumps(slot))
 	for _, c := range leave {
+		first := slices.IndexFunc(c.units, func(u *unit) bool { return s.hasPart(u, short) })
 		for _, u := range c.units {
-			s.evict(u, CodeResource, "")
+			if s.hasPart(u, short) {
+				s.evict(u, CodeResource, "")
+			} else {
+				s.evict(u, CodePeer, c.units[first].name)
+			}
 		}
 	}
+}
+
+// hasPart reports whether a unit requests any of what is missing.
+func (s *Scheduler) hasPart(u *unit, missing []int64) bool {
+	for r, n := range missing {
+		if n > 0 && u.spec.Request.of(s.ledger.names[r]) > 0 {
+			return true
+		}
+	}
+	return false
 }

@@ -1,228 +1,11 @@
 package schedule
 
 import (
-	"cmp"
 	"maps"
-	"math/bits"
 	"slices"
 )
 
-// maxPasses bounds how often a plan starts over because a unit replaced another.
-// A longer chain of replacements goes on in the next plan.
-const maxPasses = 32
-
-// Plan returns what makes the cluster whole, and takes it as done: tell with
-// Bind and Unbind what went otherwise.
-func (s *Scheduler) Plan() Plan {
-	if s.garbage > 1000+len(s.units) {
-		s.rebuild(s.cluster())
-	}
-	if !s.settled {
-		s.link()
-		s.evictStrays()
-		for slot := range s.dirty.all {
-			s.validate(slot)
-		}
-		for range maxPasses {
-			if again := s.placePending(); !again {
-				break
-			}
-		}
-	}
-	return s.finish()
-}
-
-// finish turns what was touched into a Plan.
-func (s *Scheduler) finish() Plan {
-	var p Plan
-	var moved []*unit
-	for _, u := range s.touched {
-		if u.from != u.bound {
-			moved = append(moved, u)
-		}
-	}
-	slices.SortFunc(moved, compareUnits)
-	p.Steps = s.steps(moved)
-	for _, u := range s.touched {
-		u.touched, u.from, u.cause, u.by, u.part = false, "", "", "", 0
-	}
-	s.touched, s.parts = nil, 0
-	clear(s.dirty)
-	if !s.settled {
-		s.unplaced = s.explainUnplaced()
-		s.settled = true
-	}
-	p.Unplaced = slices.Clone(s.unplaced)
-	p.Stats = s.stats(p)
-	return p
-}
-
-func (s *Scheduler) stats(p Plan) Stats {
-	st := Stats{Unplaced: len(p.Unplaced)}
-	for slot := range s.alive.all {
-		st.Machines++
-		st.Kept += len(s.machines[slot].residents)
-	}
-	for _, step := range p.Steps {
-		switch {
-		case step.To == "":
-			st.Removed++
-			continue
-		case step.From == "":
-			st.New++
-		default:
-			st.Moved++
-		}
-		st.Kept--
-	}
-	return st
-}
-
-// group is a connected set of pending units under MachineOf.
-type group struct {
-	units    []*unit // peers before those that follow them
-	name     string  // the least
-	priority int     // the highest
-	eligible int     // log2 of the machines that could do, were they empty
-	size     int32   // the largest share of what they request in the mean machine
-}
-
-// placePending gives every pending unit a place that can have one. It reports
-// whether a unit was replaced, so that another pass may find more.
-func (s *Scheduler) placePending() (again bool) {
-	for _, g := range s.pendingGroups() {
-		if s.placeGroup(g.units) {
-			again = true
-		}
-	}
-	return again
-}
-
-// pendingGroups returns the groups in the order of placement: high priority
-// first, then those with few machines to choose from, then large ones, then by
-// name. The number of machines counts by powers of two, so that a small change
-// in the cluster does not shuffle all.
-func (s *Scheduler) pendingGroups() []group {
-	pending := slices.SortedFunc(maps.Keys(s.pending), compareUnits)
-	var groups []group
-	for _, units := range s.connected(pending) {
-		groups = append(groups, s.newGroup(units))
-	}
-	slices.SortFunc(groups, func(a, b group) int {
-		return cmp.Or(
-			cmp.Compare(b.priority, a.priority),
-			cmp.Compare(a.eligible, b.eligible),
-			cmp.Compare(b.size, a.size),
-			cmp.Compare(a.name, b.name),
-		)
-	})
-	return groups
-}
-
-func (s *Scheduler) newGroup(units []*unit) group {
-	g := group{name: units[0].name, priority: units[0].spec.Priority}
-	mask := s.alive.copyTo(s.scratch)
-	s.scratch = mask
-	picky := false
-	for _, u := range units {
-		g.name = min(g.name, u.name)
-		g.priority = max(g.priority, u.spec.Priority)
-		s.keepSuitable(mask, u)
-		s.keepPeers(mask, u, units)
-		picky = picky || len(u.conflicts) > 0 || slices.ContainsFunc(u.conflictHits, (*pattern).inUse)
-	}
-	n := mask.count()
-	if picky {
-		n /= 2
-	}
-	g.eligible = bits.Len(uint(n))
-	s.ledger.reset(&s.parcel)
-	for _, u := range units {
-		s.ledger.addUnit(&s.parcel, &u.spec, 1)
-	}
-	g.size = s.ledger.meanShare(&s.parcel)
-	g.units = s.peersFirst(units)
-	return g
-}
-
-// connected splits units, sorted by name, into sets joined by MachineOf.
-func (s *Scheduler) connected(units []*unit) [][]*unit {
-	if !slices.ContainsFunc(units, func(u *unit) bool { return len(u.peers) > 0 }) {
-		return singly(units)
-	}
-	in := make(map[*unit]bool, len(units))
-	for _, u := range units {
-		in[u] = true
-	}
-	next := map[*unit][]*unit{}
-	for _, u := range units {
-		for _, name := range u.peers {
-			if p := s.units[name]; in[p] {
-				next[u] = append(next[u], p)
-				next[p] = append(next[p], u)
-			}
-		}
-	}
-	var sets [][]*unit
-	for _, u := range units {
-		if !in[u] {
-			continue
-		}
-		in[u] = false
-		set := []*unit{u}
-		for i := 0; i < len(set); i++ {
-			for _, v := range next[set[i]] {
-				if in[v] {
-					in[v] = false
-					set = append(set, v)
-				}
-			}
-		}
-		slices.SortFunc(set, compareUnits)
-		sets = append(sets, set)
-	}
-	return sets
-}
-
-// singly makes each unit a set of its own.
-func singly(units []*unit) [][]*unit {
-	sets := make([][]*unit, len(units))
-	for i := range units {
-		sets[i] = units[i : i+1 : i+1]
-	}
-	return sets
-}
-
-// peersFirst orders pending units so that each comes after its peers; units in
-// a ring of MachineOf by name.
-func (s *Scheduler) peersFirst(units []*unit) []*unit {
-	if len(units) == 1 {
-		return units
-	}
-	var ordered []*unit
-	seen := map[*unit]bool{}
-	for _, u := range units {
-		ordered = s.appendClosure(ordered, u, seen)
-	}
-	return ordered
-}
-
-// appendClosure appends a unit after the pending units that it needs, except
-// those seen.
-func (s *Scheduler) appendClosure(to []*unit, u *unit, seen map[*unit]bool) []*unit {
-	if seen[u] {
-		return to
-	}
-	seen[u] = true
-	for _, name := range u.peers {
-		if p := s.units[name]; p != nil {
-			if _, pending := s.pending[p]; pending {
-				to = s.appendClosure(to, p, seen)
-			}
-		}
-	}
-	return append(to, u)
-}
+// This file finds a machine for a group.
 
 // placeGroup places a group on one machine if any takes all of it. If none
 // does, no unit is held back by one that follows it: as many as can be together
@@ -231,6 +14,7 @@ func (s *Scheduler) placeGroup(units []*unit) (again bool) {
 	if len(units) == 1 {
 		return s.placeTogether(units)
 	}
+	units = slices.Clone(units)
 	for len(units) > 0 {
 		fit := s.fitTogether(units)
 		if len(fit) == 0 {
@@ -301,9 +85,7 @@ func (s *Scheduler) placeTogether(units []*unit) (again bool) {
 	}
 	s.parts++
 	for _, u := range units {
-		s.touch(u, CodeNew, "")
-		u.bound, u.part = s.machines[slot].ID, s.parts
-		s.settle(u)
+		s.bind(u, slot, s.parts)
 	}
 	leaves := func(v *unit) bool { return v.at == slot }
 	for _, u := range units {
@@ -313,6 +95,14 @@ func (s *Scheduler) placeTogether(units []*unit) (again bool) {
 		}
 	}
 	return false
+}
+
+// bind gives a pending unit a place, as one of a part of the plan.
+func (s *Scheduler) bind(u *unit, slot, part int) {
+	s.touch(u, CodeNew, "")
+	u.bound, u.part = s.machines[slot].ID, part
+	s.settle(u)
+	s.placed = append(s.placed, u)
 }
 
 // narrow drops from mask the slots that may not take u together with the

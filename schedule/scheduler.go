@@ -52,7 +52,10 @@ type Scheduler struct {
 
 	// touched are the units that the plan being made has moved, or tried to.
 	touched []*unit
-	parts   int // numbers what is placed together within a plan
+	placed  []*unit // by the attempt that stands
+	parts   int     // numbers what is placed together within a plan
+	// attempts numbers the ways tried.
+	attempts int
 	// settled: nothing happened since the plan that left these unplaced.
 	settled  bool
 	unplaced []Explanation

@@ -118,7 +118,6 @@ func BenchmarkComputeRequests(b *testing.B) {
 					for b.Loop() {
 						if p, err := schedule.Compute(c, schedule.Options{Strategy: strategy}); err != nil || p.Stats.Unplaced > 0 {
 							b.Fatal(p.Stats, err)
-
 						}
 					}
 				})

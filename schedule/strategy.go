@@ -28,14 +28,35 @@ const (
 // Options change how a plan is made. The zero Options are the recommended ones.
 type Options struct {
 	Strategy Strategy
+	Effort   Effort
 }
+
+// Effort says how long to look for a good plan where looking longer helps: when
+// Pack places many units at once.
+type Effort int
+
+const (
+	// Normal tries several ways of placing a fresh batch of 64 groups or more,
+	// and keeps the one that uses the fewest machines by their size.
+	Normal Effort = iota
+	// Fast places one group after the other.
+	Fast
+	// Thorough is Normal with ten times the search for each machine.
+	Thorough
+)
 
 func (o Options) validate() error {
 	switch o.Strategy {
 	case Balance, LeastLoaded, Pack:
-		return nil
+	default:
+		return fmt.Errorf("unknown strategy %d", o.Strategy)
 	}
-	return fmt.Errorf("unknown strategy %d", o.Strategy)
+	switch o.Effort {
+	case Normal, Fast, Thorough:
+	default:
+		return fmt.Errorf("unknown effort %d", o.Effort)
+	}
+	return nil
 }
 
 // rank says how well a parcel would do in a slot; less is better.

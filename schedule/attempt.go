@@ -1,0 +1,191 @@
+package schedule
+
+import (
+	"cmp"
+	"slices"
+)
+
+// This file places what is pending, in more than one way where that may pay,
+// and keeps the best: new placements cost nothing to undo.
+
+const (
+	// freshBatch is how many groups make it worth trying several ways.
+	freshBatch = 64
+	// largeBatch is how many groups are too many to try all.
+	largeBatch = 5000
+)
+
+// way is a way of placing groups. It reports whether a unit was replaced.
+type way func([]group) (again bool)
+
+// attempt is what a way has come to.
+type attempt struct {
+	number   int
+	places   []placement
+	unplaced []int // priorities of the units left, the highest first
+	cost     int64 // the size of the machines in use
+}
+
+type placement struct {
+	unit *unit
+	slot int
+	part int
+}
+
+// placePending gives every pending unit a place that can have one. It reports
+// whether a unit was replaced, so that another pass may find more.
+func (s *Scheduler) placePending() (again bool) {
+	groups := s.pendingGroups()
+	s.placed = s.placed[:0]
+	if slices.ContainsFunc(groups, group.replaces) {
+		return s.inOrder(groups) // what leaves for others does not come back
+	}
+	ways := s.ways(groups)
+	best := s.try(ways[0], groups)
+	if len(ways) > 1 {
+		best.cost = s.inUse()
+	}
+	for _, w := range ways[1:] {
+		a := s.try(w, groups)
+		if a.cost = s.inUse(); a.before(best) {
+			best = a
+		}
+	}
+	if s.crowdedOut(groups, best) {
+		for _, w := range s.otherWays(groups) {
+			if a := s.try(w, groups); slices.Compare(a.unplaced, best.unplaced) < 0 {
+				best = a
+			}
+		}
+	}
+	s.redo(best)
+	return false
+}
+
+// ways returns the ways to try.
+func (s *Scheduler) ways(groups []group) []way {
+	switch {
+	case s.opts.Strategy != Pack || !s.takesTime(groups):
+		return []way{s.inOrder}
+	case len(groups) > largeBatch:
+		return []way{s.searched, s.byName}
+	}
+	return []way{s.searched, s.greedily, s.byName, s.inOrder}
+}
+
+// otherWays returns what else to try before units are left without a place.
+func (s *Scheduler) otherWays(groups []group) []way {
+	var ways []way
+	if s.opts.Strategy != Balance {
+		ways = append(ways, s.inBalance)
+	}
+	if s.opts.Strategy != Pack && s.takesTime(groups) {
+		ways = append(ways, s.searched)
+	}
+	return ways
+}
+
+// takesTime reports whether to look longer for a good way.
+func (s *Scheduler) takesTime(groups []group) bool {
+	return s.opts.Effort != Fast && len(groups) >= freshBatch
+}
+
+// try places groups in some way and says what came of it. The places are those
+// of the attempt until the next call of try or redo.
+func (s *Scheduler) try(w way, groups []group) attempt {
+	s.undo()
+	w(groups)
+	return s.assess()
+}
+
+// inOrder places one group after the other.
+func (s *Scheduler) inOrder(groups []group) (again bool) {
+	for _, g := range groups {
+		if s.placeGroup(g.units) {
+			again = true
+		}
+	}
+	return again
+}
+
+// byName is inOrder with no regard to size.
+func (s *Scheduler) byName(groups []group) bool {
+	groups = slices.Clone(groups)
+	slices.SortFunc(groups, func(a, b group) int {
+		return cmp.Or(cmp.Compare(b.priority, a.priority), cmp.Compare(a.eligible, b.eligible), cmp.Compare(a.name, b.name))
+	})
+	return s.inOrder(groups)
+}
+
+// inBalance is inOrder by Balance: of all strategies it strands the fewest units
+// when there is hardly room for all.
+func (s *Scheduler) inBalance(groups []group) bool {
+	s.scoring = Balance
+	defer func() { s.scoring = s.opts.Strategy }()
+	return s.inOrder(groups)
+}
+
+// crowdedOut reports whether a group that could be on some machine has none,
+// and that may be the fault of how the others were placed.
+func (s *Scheduler) crowdedOut(groups []group, a attempt) bool {
+	if len(a.places) == 0 || len(a.unplaced) == 0 {
+		return false
+	}
+	placed := make(map[*unit]bool, len(a.places))
+	for _, p := range a.places {
+		placed[p.unit] = true
+	}
+	return slices.ContainsFunc(groups, func(g group) bool {
+		return g.eligible > 0 && slices.ContainsFunc(g.units, func(u *unit) bool { return !placed[u] && !u.spec.Request.isZero() })
+	})
+}
+
+// assess says what has come of an attempt.
+func (s *Scheduler) assess() attempt {
+	s.attempts++
+	a := attempt{number: s.attempts}
+	for _, u := range s.placed {
+		a.places = append(a.places, placement{u, u.at, u.part})
+	}
+	for u := range s.pending {
+		a.unplaced = append(a.unplaced, u.spec.Priority)
+	}
+	slices.SortFunc(a.unplaced, func(x, y int) int { return cmp.Compare(y, x) })
+	return a
+}
+
+// inUse is the size of the machines in use.
+func (s *Scheduler) inUse() int64 {
+	sum := int64(0)
+	for slot := range s.alive.all {
+		if len(s.machines[slot].residents) > 0 {
+			sum += s.worth(slot)
+		}
+	}
+	return sum
+}
+
+// before reports whether an attempt is better than another.
+func (a attempt) before(b attempt) bool {
+	return cmp.Or(slices.Compare(a.unplaced, b.unplaced), cmp.Compare(a.cost, b.cost)) < 0
+}
+
+// undo takes all that was placed in an attempt out again.
+func (s *Scheduler) undo() {
+	for _, u := range s.placed {
+		u.bound = ""
+		s.settle(u)
+	}
+	s.placed = s.placed[:0]
+}
+
+// redo places what an attempt had placed, unless it is the last one.
+func (s *Scheduler) redo(a attempt) {
+	if a.number == s.attempts {
+		return
+	}
+	s.undo()
+	for _, p := range a.places {
+		s.bind(p.unit, p.slot, p.part)
+	}
+}

@@ -1,0 +1,160 @@
+package schedule
+
+import (
+	"cmp"
+	"maps"
+	"math/bits"
+	"slices"
+)
+
+// group is a connected set of pending units under MachineOf: one decision.
+type group struct {
+	units    []*unit // peers before those that follow them
+	name     string  // the least
+	priority int     // the highest
+	eligible int     // log2 of the machines that could do, were they empty
+	size     int32   // the largest share of what they request in the mean machine
+	// plain: they request something, and ask for nothing else.
+	plain bool
+}
+
+// pendingGroups returns the groups in the order of placement: high priority
+// first, then those with few machines to choose from, then large ones, then by
+// name. The number of machines counts by powers of two, so that a small change
+// in the cluster does not shuffle all.
+func (s *Scheduler) pendingGroups() []group {
+	pending := slices.SortedFunc(maps.Keys(s.pending), compareUnits)
+	var groups []group
+	for _, units := range s.connected(pending) {
+		groups = append(groups, s.newGroup(units))
+	}
+	slices.SortFunc(groups, func(a, b group) int {
+		return cmp.Or(
+			cmp.Compare(b.priority, a.priority),
+			cmp.Compare(a.eligible, b.eligible),
+			cmp.Compare(b.size, a.size),
+			cmp.Compare(a.name, b.name),
+		)
+	})
+	return groups
+}
+
+func (s *Scheduler) newGroup(units []*unit) group {
+	g := group{name: units[0].name, priority: units[0].spec.Priority}
+	mask := s.alive.copyTo(s.scratch)
+	s.scratch = mask
+	picky := false
+	for _, u := range units {
+		g.name = min(g.name, u.name)
+		g.priority = max(g.priority, u.spec.Priority)
+		s.keepSuitable(mask, u)
+		s.keepPeers(mask, u, units)
+		picky = picky || len(u.conflicts) > 0 || slices.ContainsFunc(u.conflictHits, (*pattern).inUse)
+	}
+	n := mask.count()
+	if picky {
+		n /= 2
+	}
+	g.eligible = bits.Len(uint(n))
+	s.ledger.reset(&s.parcel)
+	for _, u := range units {
+		s.ledger.addUnit(&s.parcel, &u.spec, 1)
+	}
+	g.size = s.ledger.meanShare(&s.parcel)
+	g.plain = !picky && s.parcel.heavy && !slices.ContainsFunc(units, func(u *unit) bool { return u.choosy(units) })
+	g.units = s.peersFirst(units)
+	return g
+}
+
+// replaces reports whether others have to leave where the group comes.
+func (g group) replaces() bool {
+	return slices.ContainsFunc(g.units, func(u *unit) bool { return len(u.ousts) > 0 })
+}
+
+// choosy reports whether a unit asks for more than resources, and the company of
+// those given.
+func (u *unit) choosy(company []*unit) bool {
+	stranger := func(name string) bool {
+		return !slices.ContainsFunc(company, func(v *unit) bool { return v.name == name })
+	}
+	return u.need != nil || u.spec.MachineID != "" || len(u.ousts)+len(u.oustedBy) > 0 || slices.ContainsFunc(u.peers, stranger)
+}
+
+// connected splits units, sorted by name, into sets joined by MachineOf.
+func (s *Scheduler) connected(units []*unit) [][]*unit {
+	if !slices.ContainsFunc(units, func(u *unit) bool { return len(u.peers) > 0 }) {
+		return singly(units)
+	}
+	in := make(map[*unit]bool, len(units))
+	for _, u := range units {
+		in[u] = true
+	}
+	next := map[*unit][]*unit{}
+	for _, u := range units {
+		for _, name := range u.peers {
+			if p := s.units[name]; in[p] {
+				next[u] = append(next[u], p)
+				next[p] = append(next[p], u)
+			}
+		}
+	}
+	var sets [][]*unit
+	for _, u := range units {
+		if !in[u] {
+			continue
+		}
+		in[u] = false
+		set := []*unit{u}
+		for i := 0; i < len(set); i++ {
+			for _, v := range next[set[i]] {
+				if in[v] {
+					in[v] = false
+					set = append(set, v)
+				}
+			}
+		}
+		slices.SortFunc(set, compareUnits)
+		sets = append(sets, set)
+	}
+	return sets
+}
+
+// singly makes each unit a set of its own.
+func singly(units []*unit) [][]*unit {
+	sets := make([][]*unit, len(units))
+	for i := range units {
+		sets[i] = units[i : i+1 : i+1]
+	}
+	return sets
+}
+
+// peersFirst orders pending units so that each comes after its peers; units in
+// a ring of MachineOf by name.
+func (s *Scheduler) peersFirst(units []*unit) []*unit {
+	if len(units) == 1 {
+		return units
+	}
+	var ordered []*unit
+	seen := map[*unit]bool{}
+	for _, u := range units {
+		ordered = s.appendClosure(ordered, u, seen)
+	}
+	return ordered
+}
+
+// appendClosure appends a unit after the pending units that it needs, except
+// those seen.
+func (s *Scheduler) appendClosure(to []*unit, u *unit, seen map[*unit]bool) []*unit {
+	if seen[u] {
+		return to
+	}
+	seen[u] = true
+	for _, name := range u.peers {
+		if p := s.units[name]; p != nil {
+			if _, pending := s.pending[p]; pending {
+				to = s.appendClosure(to, p, seen)
+			}
+		}
+	}
+	return append(to, u)
+}

@@ -1,0 +1,76 @@
+package schedule
+
+import "slices"
+
+// This file makes a plan, step by step.
+
+// maxPasses bounds how often a plan starts over because a unit replaced another.
+// A longer chain of replacements goes on in the next plan.
+const maxPasses = 32
+
+// Plan returns what makes the cluster whole, and takes it as done: tell with
+// Bind and Unbind what went otherwise.
+func (s *Scheduler) Plan() Plan {
+	if s.garbage > 1000+len(s.units) {
+		s.rebuild(s.cluster())
+	}
+	if !s.settled {
+		s.link()
+		s.evictStrays()
+		for slot := range s.dirty.all {
+			s.validate(slot)
+		}
+		for range maxPasses {
+			if again := s.placePending(); !again {
+				break
+			}
+		}
+	}
+	return s.finish()
+}
+
+// finish turns what was touched into a Plan.
+func (s *Scheduler) finish() Plan {
+	var p Plan
+	var moved []*unit
+	for _, u := range s.touched {
+		if u.from != u.bound {
+			moved = append(moved, u)
+		}
+	}
+	slices.SortFunc(moved, compareUnits)
+	p.Steps = s.steps(moved)
+	for _, u := range s.touched {
+		u.touched, u.from, u.cause, u.by, u.part = false, "", "", "", 0
+	}
+	s.touched, s.parts = nil, 0
+	clear(s.dirty)
+	if !s.settled {
+		s.unplaced = s.explainUnplaced()
+		s.settled = true
+	}
+	p.Unplaced = slices.Clone(s.unplaced)
+	p.Stats = s.stats(p)
+	return p
+}
+
+func (s *Scheduler) stats(p Plan) Stats {
+	st := Stats{Unplaced: len(p.Unplaced)}
+	for slot := range s.alive.all {
+		st.Machines++
+		st.Kept += len(s.machines[slot].residents)
+	}
+	for _, step := range p.Steps {
+		switch {
+		case step.To == "":
+			st.Removed++
+			continue
+		case step.From == "":
+			st.New++
+		default:
+			st.Moved++
+		}
+		st.Kept--
+	}
+	return st
+}

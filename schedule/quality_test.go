@@ -1,0 +1,184 @@
+package schedule_test
+
+import (
+	"flag"
+	"testing"
+	"time"
+
+	"github.com/strakeproject/strake/schedule"
+)
+
+var all = flag.Bool("schedule.all", false, "judge packing by all instances, not one of each set")
+
+// TestPackUsesFewMachines judges Pack by the classes of the literature, all
+// machines equal and all units new. With -v it prints the comparison, for all
+// instances with -schedule.all.
+func TestPackUsesFewMachines(t *testing.T) {
+	t.Logf("%-28s %6s %6s %8s %10s", "instances", "bound", "asked", "reached", "each")
+	for _, set := range packingSets {
+		if !*all {
+			set.count = 1
+		}
+		reached := 0
+		start := time.Now()
+		for _, in := range set.instances(1000) {
+			reached += machinesUsed(t, in.cluster())
+		}
+		each := time.Since(start) / time.Duration(set.count)
+		t.Logf("%-28s %6d %6d %8d %10s", set.name, set.bound, set.accept, reached, each.Round(time.Millisecond))
+		if *all && reached > set.accept {
+			t.Errorf("%s: used %d machines, want at most %d", set.name, reached, set.accept)
+		}
+	}
+}
+
+// machinesUsed packs a cluster, checks the result, and counts.
+func machinesUsed(t *testing.T, c schedule.Cluster) int {
+	p, err := schedule.Compute(c, schedule.Options{Strategy: schedule.Pack})
+	if err != nil || len(p.Unplaced) > 0 {
+		t.Fatalf("got %d unplaced, error %v", len(p.Unplaced), err)
+	}
+	used := map[string]bool{}
+	for _, s := range p.Steps {
+		c.Placed[s.Unit] = s.To
+		used[s.To] = true
+	}
+	for _, v := range schedule.Check(c) {
+		t.Errorf("after the plan: %s", v)
+	}
+	return len(used)
+}
+
+// TestPackIsDense packs 100,000 units on 10,000 machines. Of uneven machines it
+// is their size that counts.
+func TestPackIsDense(t *testing.T) {
+	if !*all {
+		t.Skip("takes long; run with -schedule.all")
+	}
+	t.Logf("%-20s %8s %8s", "units", "asked", "reached")
+	for _, row := range []struct {
+		classes int
+		equal   bool
+		accept  float64
+	}{
+		{60, true, 3925},
+		{500, true, 4250},
+		{0, true, 4360},
+		{60, false, 3850},
+		{500, false, 4120},
+		{0, false, 4330},
+	} {
+		c := schedule.Cluster{Machines: machinesOf(1601, 10000, row.equal), Units: unitsOf(1602, 100000, row.classes), Placed: map[string]string{}}
+		reached := costOf(c, plan(t, c, schedule.Pack))
+		t.Logf("classes=%-3d equal=%-5v %8.0f %8.0f", row.classes, row.equal, row.accept, reached)
+		if reached > row.accept {
+			t.Errorf("classes=%d equal=%v: machines in use cost %.0f, want at most %.0f", row.classes, row.equal, reached, row.accept)
+		}
+	}
+}
+
+// plan carries out the plan of a cluster and returns it.
+func plan(t *testing.T, c schedule.Cluster, strategy schedule.Strategy) schedule.Plan {
+	t.Helper()
+	p, err := schedule.Compute(c, schedule.Options{Strategy: strategy})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range p.Steps {
+		c.Placed[s.Unit] = s.To
+	}
+	return p
+}
+
+// costOf is how many machines of the first shape those in use amount to.
+func costOf(c schedule.Cluster, p schedule.Plan) float64 {
+	used := map[string]bool{}
+	for _, id := range c.Placed {
+		used[id] = true
+	}
+	cost := 0.0
+	for _, m := range c.Machines {
+		if used[m.ID] {
+			cost += (float64(m.Capacity.CPU)/32000 + float64(m.Capacity.Memory)/float64(64*gib)) / 2
+		}
+	}
+	return cost
+}
+
+// TestBalanceIsEven places 100,000 units on 10,000 machines.
+func TestBalanceIsEven(t *testing.T) {
+	if !*all {
+		t.Skip("takes long; run with -schedule.all")
+	}
+	for _, row := range []struct {
+		equal  bool
+		accept float64
+	}{{true, 49}, {false, 48}} {
+		c := schedule.Cluster{Machines: machinesOf(1601, 10000, row.equal), Units: unitsOf(1602, 100000, 0), Placed: map[string]string{}}
+		plan(t, c, schedule.Balance)
+		most := largestShare(c)
+		t.Logf("equal=%-5v asked %.0f %%, reached %.1f %%", row.equal, row.accept, most)
+		if most > row.accept {
+			t.Errorf("equal=%v: the largest used share is %.1f %%, want at most %.0f %%", row.equal, most, row.accept)
+		}
+	}
+}
+
+// largestShare is the largest share of a resource used on any machine, in per
+// cent.
+func largestShare(c schedule.Cluster) float64 {
+	taken := map[string]schedule.Resources{}
+	for _, u := range c.Units {
+		r := taken[c.Placed[u.Name]]
+		r.CPU += u.Request.CPU
+		r.Memory += u.Request.Memory
+		r.Disk += u.Request.Disk
+		taken[c.Placed[u.Name]] = r
+	}
+	most := 0.0
+	for _, m := range c.Machines {
+		r := taken[m.ID]
+		most = max(most, float64(r.CPU)/float64(m.Capacity.CPU), float64(r.Memory)/float64(m.Capacity.Memory), float64(r.Disk)/float64(m.Capacity.Disk))
+	}
+	return 100 * most
+}
+
+// TestConstrainedUnitsFit places services with everything on clusters that are
+// nearly full, and counts what is left over.
+func TestConstrainedUnitsFit(t *testing.T) {
+	for _, row := range []struct {
+		machines, services int
+		strategy           schedule.Strategy
+		unplaced           int // at most
+		machinesUsed       int // at most, if not 0
+		cost               float64
+		long               bool
+	}{
+		{260, 400, schedule.Balance, 0, 0, 0, false},
+		{255, 400, schedule.Balance, 50, 0, 0, true},
+		{280, 400, schedule.Pack, 0, 277, 0, true},
+		{1000, 400, schedule.Pack, 0, 0, 278, true},
+	} {
+		if row.long && !*all {
+			continue
+		}
+		e := newFullEstate(1800, 1801, row.machines, row.services)
+		c := e.cluster()
+		start := time.Now()
+		p := plan(t, c, row.strategy)
+		took := time.Since(start)
+		for _, v := range schedule.Check(c) {
+			t.Errorf("%d machines: %s", row.machines, v)
+		}
+		used := map[string]bool{}
+		for _, id := range c.Placed {
+			used[id] = true
+		}
+		cost := costOf(c, p)
+		t.Logf("%d machines, strategy %d: %d unplaced (asked %d), %d machines (%d), cost %.0f (%.0f), in %s",
+			row.machines, row.strategy, p.Stats.Unplaced, row.unplaced, len(used), row.machinesUsed, cost, row.cost, took.Round(time.Millisecond))
+		if p.Stats.Unplaced > row.unplaced || row.machinesUsed > 0 && len(used) > row.machinesUsed || row.cost > 0 && cost > row.cost {
+			t.Errorf("%d machines, strategy %d: not as asked", row.machines, row.strategy)
+		}
+	}
+}
