@@ -33,7 +33,8 @@ type Config struct {
 	Token string
 
 	// StateMachine, Log and Transport are required. The Node owns them from Open
-	// on, and closes them when it stops or when Open fails.
+	// on and closes them when it stops. When Open fails it has closed StateMachine
+	// and Log, opened or not, and has not started the Transport.
 	StateMachine StateMachine
 	Log          LogStore
 	Transport    Transport

@@ -31,7 +31,9 @@
 //   - A member whose disk fails stops; it never guesses. A leader whose disk
 //     hangs loses its leadership.
 //   - A member that comes back with another disk than before, or after it was
-//     removed, is refused: it may have voted for what it no longer knows.
+//     removed, is refused: it may have voted for what it no longer knows. That
+//     holds once the cluster has seen the member's first disk, which takes the
+//     leader a moment after both have started for the first time.
 //
 // # How a command travels
 //

@@ -27,7 +27,8 @@ type StateMachine interface {
 	// Data may be kept but not modified.
 	Apply(cmds []Command, pos Position) (results [][]byte, err error)
 
-	// Close makes the state durable and releases it.
+	// Close makes the state durable and releases it. It is called once, also on a
+	// machine that was not opened or failed to open.
 	Close() error
 }
 
@@ -36,7 +37,8 @@ type StateMachine interface {
 // longer holds. A StateMachine that is not a Snapshotter keeps the whole log,
 // which suits state that is in memory and rebuilt at each start.
 //
-// All methods but Install may be called while Apply runs.
+// Durable, Flush and Checkpoint may be called while Apply or Install runs; what
+// they do then concerns the state before or after, as a whole.
 type Snapshotter interface {
 	StateMachine
 
