@@ -13,17 +13,27 @@ import (
 	"github.com/strakeproject/strake/raftstore"
 )
 
-// A txn applies the commands of one Apply. It reads and writes through an
-// indexed batch, so that each command sees the ones before it, and collects
-// the events for the hub.
+// A txn applies the commands of one Apply. Its writes gather in a batch and in
+// the record cache, so that each command sees the ones before it; and the events
+// for the hub in a list.
 type txn struct {
-	t      *Tree
-	b      *pebble.Batch
-	state  state
-	events []event
-	next   int64 // the earliest expiry set
-	ranges int   // range deletions in the batch
-	locked bool  // holds the hub's lock, from the first removal of a directory on
+	t       *Tree
+	b       *pebble.Batch
+	indexed bool // b can be read
+	state   state
+	next    int64 // the earliest expiry set
+	ranges  int   // range deletions in the batch
+	locked  bool  // holds the hub's lock, from the first removal of a directory on
+}
+
+// retainBatch is how large a batch may be for its memory to be used again. One
+// megabyte of commands makes three to four.
+const retainBatch = 8 << 20
+
+// scratch is memory that one Apply leaves to the next.
+type scratch struct {
+	key, value []byte
+	events     []event
 }
 
 // Apply applies commands, each to the state that the ones before it left, and
@@ -36,22 +46,49 @@ func (t *Tree) Apply(cmds []raftstore.Command, pos raftstore.Position) ([][]byte
 	if t.db == nil {
 		return nil, ErrClosed
 	}
-	x := &txn{t: t, b: t.db.NewIndexedBatch(), state: t.state, next: never}
+	size := 0
+	for _, c := range cmds {
+		size += len(c.Data)
+	}
+	b := t.db.NewBatch(pebble.WithInitialSizeBytes(4*size), pebble.WithMaxRetainedSizeBytes(retainBatch))
+	x := &txn{t: t, b: b, state: t.state, next: never}
 	defer x.done()
-	results := make([][]byte, len(cmds))
+	all := make([]byte, 0, size+64*len(cmds))
+	ends := make([]int, len(cmds))
 	for i, c := range cmds {
 		x.state.clock = max(x.state.clock, c.Stamp)
 		res, err := x.command(c.Data)
 		if err != nil {
 			return nil, fmt.Errorf("tree: apply command %d of entry %d: %w", c.Seq, c.Index, err)
 		}
-		results[i] = res.Encode()
+		all = res.append(all)
+		ends[i] = len(all)
 	}
 	x.state.pos = pos
 	if err := x.commit(); err != nil {
 		return nil, fmt.Errorf("tree: commit up to entry %d: %w", pos.Index, err)
 	}
+	results := make([][]byte, len(cmds))
+	begin := 0
+	for i, end := range ends {
+		results[i], begin = all[begin:end:end], end
+	}
 	return results, nil
+}
+
+// index makes the batch readable, which one without need is faster without.
+func (x *txn) index() (*pebble.Batch, error) {
+	if !x.indexed {
+		b := x.t.db.NewIndexedBatch()
+		if err := b.Apply(x.b, nil); err != nil {
+			return nil, errors.Join(err, b.Close())
+		}
+		if err := x.b.Close(); err != nil {
+			return nil, errors.Join(err, b.Close())
+		}
+		x.b, x.indexed = b, true
+	}
+	return x.b, nil
 }
 
 // done releases what the txn holds.
@@ -60,6 +97,8 @@ func (x *txn) done() {
 		x.t.hub.mu.Unlock()
 	}
 	_ = x.b.Close() // it has been committed or serves nobody
+	clear(x.t.scratch.events)
+	x.t.scratch.events = x.t.scratch.events[:0]
 }
 
 // commit writes the batch and makes its effects known: first to reads, then to
@@ -92,8 +131,9 @@ func (x *txn) commit() error {
 		t.hub.mu.Lock()
 		x.locked = true
 	}
-	t.hub.publish(x.events, x.state.index, t.floor.Load())
+	t.hub.publish(t.scratch.events, x.state.index, t.floor.Load())
 	t.due.add(x.next)
+	t.cache.shrink()
 	return t.limitRanges(x.ranges + dropped)
 }
 
@@ -149,7 +189,7 @@ func (x *txn) put(c *Command) (kv.Event, error) {
 	key, action := c.Key, kv.ActionCreate
 	switch {
 	case c.Op == OpCreateInOrder:
-		key = under(key) + fmt.Sprintf("%020d", x.state.index+1)
+		key = orderedKey(key, x.state.index+1)
 	case c.Op == OpSet:
 		action = kv.ActionSet
 	}
@@ -173,14 +213,14 @@ func (x *txn) put(c *Command) (kv.Event, error) {
 		}
 	}
 	index := x.state.index + 1
-	r := record{dir: c.Dir, created: index, modified: index, version: 1, expires: x.expiry(c), value: c.Value}
+	r := &record{dir: c.Dir, created: index, modified: index, version: 1, expires: x.expiry(c), value: c.Value}
 	if c.Refresh {
 		r.value = old.value
 	}
 	if r.dir {
 		r.value = ""
 	}
-	if err := x.store(key, old, &r); err != nil {
+	if err := x.store(key, old, r); err != nil {
 		return kv.Event{}, err
 	}
 	return x.emit(action, r.node(key), prevNode(key, old), c.Refresh)
@@ -206,7 +246,7 @@ func (x *txn) modify(c *Command) (kv.Event, error) {
 		return kv.Event{}, err
 	}
 	index := x.state.index + 1
-	r := *old
+	r := new(*old)
 	r.version++
 	r.expires = x.expiry(c)
 	if !c.Refresh && !r.dir {
@@ -217,7 +257,7 @@ func (x *txn) modify(c *Command) (kv.Event, error) {
 	if !r.dir { // a directory keeps its stored index, as in the original
 		r.modified = index
 	}
-	if err := x.store(c.Key, old, &r); err != nil {
+	if err := x.store(c.Key, old, r); err != nil {
 		return kv.Event{}, err
 	}
 	return x.emit(action, node, prevNode(c.Key, old), c.Refresh)
@@ -294,8 +334,12 @@ func (x *txn) expiry(c *Command) int64 {
 // expire removes what is due, earliest first.
 func (x *txn) expire(c *Command) error {
 	limit := min(nanos(c.Now), x.state.clock)
+	b, err := x.index()
+	if err != nil {
+		return err
+	}
 	var keys [][]byte
-	err := scan(x.b, []byte{tableExpiry}, tableEnd(tableExpiry), func(k, _ []byte) (bool, error) {
+	err = scan(b, []byte{tableExpiry}, tableEnd(tableExpiry), func(k, _ []byte) (bool, error) {
 		at, _, ok := splitExpiryKey(k)
 		if !ok {
 			return false, fmt.Errorf("malformed expiry key %x", k)
@@ -344,12 +388,13 @@ func (x *txn) putMember(c *Command) error {
 func (x *txn) emit(action kv.Action, node kv.Node, prev *kv.Node, refresh bool) (kv.Event, error) {
 	x.state.index++
 	ev := event{refresh: refresh, Event: kv.Event{Action: action, Node: node, PrevNode: prev, Index: x.state.index}}
-	data := ev.append(make([]byte, 0, ev.size()))
-	if err := x.b.Set(eventKey(ev.Index), data, nil); err != nil {
+	s := &x.t.scratch
+	s.key, s.value = appendEventKey(s.key[:0], ev.Index), ev.append(s.value[:0])
+	if err := x.b.Set(s.key, s.value, nil); err != nil {
 		return kv.Event{}, err
 	}
-	x.t.hist.add(x.t.cfg.limits, ev.Index, x.state.clock, int64(len(data)))
-	x.events = append(x.events, ev)
+	x.t.hist.add(x.t.cfg.limits, ev.Index, x.state.clock, int64(len(s.value)))
+	s.events = append(s.events, ev)
 	return ev.Event, nil
 }
 

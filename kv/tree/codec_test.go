@@ -67,42 +67,72 @@ func FuzzDecodeCommand(f *testing.F) {
 	})
 }
 
-// results are the seeds of the fuzz test.
-var results = []tree.Result{
-	{},
-	{Err: &kv.Error{Code: kv.CodeCompareFailed, Cause: "[\xff != \x00]", Index: 1 << 63}},
-	{Event: kv.Event{
+func FuzzIsClean(f *testing.F) {
+	for _, key := range []string{"", "/", "//", "/a", "/a/", "/a//b", "/a/.", "/..", "/...", "/a/..b/.c", "a/b", "."} {
+		f.Add(key)
+	}
+	f.Fuzz(func(t *testing.T, key string) {
+		if got, want := tree.IsClean(key), kv.Clean(key) == key; got != want {
+			t.Errorf("IsClean(%q) = %v, want %v", key, got, want)
+		}
+	})
+}
+
+// results are the seeds of the fuzz test, with the commands they answer.
+var results = []struct {
+	cmd tree.Command
+	res tree.Result
+}{
+	{tree.Command{Op: tree.OpPutMember}, tree.Result{}},
+	{
+		tree.Command{Op: tree.OpCompareAndSwap, Key: "/a", PrevValue: "\xff"},
+		tree.Result{Err: &kv.Error{Code: kv.CodeCompareFailed, Cause: "[\xff != \x00]", Index: 1 << 63}},
+	},
+	{tree.Command{Op: tree.OpSet, Key: "/a\xff", Value: "\x00\xff"}, tree.Result{Event: kv.Event{
 		Action: kv.ActionSet, Index: 9,
 		Node:     kv.Node{Key: "/a\xff", Value: "\x00\xff", CreatedIndex: 9, ModifiedIndex: 9, Expiration: time.Unix(1, 2).UTC()},
 		PrevNode: &kv.Node{Key: "/a\xff", Value: "old", CreatedIndex: 3, ModifiedIndex: 5},
-	}},
-	{Event: kv.Event{
-		Action: kv.ActionExpire, Index: 9,
+	}}},
+	{tree.Command{Op: tree.OpUpdate, Key: "/a", Refresh: true, TTL: 1}, tree.Result{Event: kv.Event{
+		Action: kv.ActionUpdate, Index: 9,
+		Node:     kv.Node{Key: "/a", Value: "kept", CreatedIndex: 3, ModifiedIndex: 9, Expiration: time.Unix(1, 2).UTC()},
+		PrevNode: &kv.Node{Key: "/a", Value: "kept", CreatedIndex: 3, ModifiedIndex: 5},
+	}}},
+	{tree.Command{Op: tree.OpCreateInOrder, Key: "/q", Value: "v"}, tree.Result{Event: kv.Event{
+		Action: kv.ActionCreate, Index: 12,
+		Node: kv.Node{Key: "/q/00000000000000000012", Value: "v", CreatedIndex: 12, ModifiedIndex: 12},
+	}}},
+	{tree.Command{Op: tree.OpDelete, Key: "/d", Recursive: true}, tree.Result{Event: kv.Event{
+		Action: kv.ActionDelete, Index: 9,
 		Node:     kv.Node{Key: "/d", Dir: true, CreatedIndex: 2, ModifiedIndex: 9},
 		PrevNode: &kv.Node{Key: "/d", Dir: true, CreatedIndex: 2, ModifiedIndex: 2, Expiration: time.Unix(5, 0).UTC()},
-	}},
+	}}},
 }
 
 func TestResultsComeBackAsTheyWent(t *testing.T) {
-	for _, want := range results {
-		got, err := tree.DecodeResult(want.Encode())
-		if err != nil || !reflect.DeepEqual(got, want) {
-			t.Errorf("decode(encode(%+v)) = %+v, %v", want, got, err)
+	for _, tt := range results {
+		got, err := tt.cmd.DecodeResult(tt.res.Encode())
+		if err != nil || !reflect.DeepEqual(got, tt.res) {
+			t.Errorf("%+v: decode(encode(%+v)) = %+v, %v", tt.cmd, tt.res, got, err)
 		}
 	}
 }
 
 func FuzzDecodeResult(f *testing.F) {
-	for _, r := range results {
-		f.Add(r.Encode())
+	for _, tt := range results {
+		f.Add(tt.cmd.Encode(), tt.res.Encode())
 	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		r, err := tree.DecodeResult(b)
+	f.Fuzz(func(t *testing.T, cmd, b []byte) {
+		c, err := tree.DecodeCommand(cmd)
 		if err != nil {
 			return
 		}
-		if again, err := tree.DecodeResult(r.Encode()); err != nil || !reflect.DeepEqual(again, r) {
-			t.Errorf("%x decodes to %+v, whose encoding decodes to %+v, %v", b, r, again, err)
+		r, err := c.DecodeResult(b)
+		if err != nil {
+			return
+		}
+		if again, err := c.DecodeResult(r.Encode()); err != nil || !reflect.DeepEqual(again, r) {
+			t.Errorf("%+v: %x decodes to %+v, whose encoding decodes to %+v, %v", c, b, r, again, err)
 		}
 	})
 }

@@ -142,7 +142,7 @@ func (c *Command) decodeWrite(d *decoder) {
 		c.PrevIndex = d.uvarint()
 	}
 	// Members must agree on what a key is, so an unclean one is no command.
-	if flags&^flagsKnown != 0 || flags != c.flags() || kv.Clean(c.Key) != c.Key {
+	if flags&^flagsKnown != 0 || flags != c.flags() || !isClean(c.Key) {
 		d.fail()
 	}
 }

@@ -55,13 +55,7 @@ func (e *event) size() int {
 // The previous node shares the key. Event and node indexes are stored whole:
 // an event can be decoded on its own.
 func (e *event) append(b []byte) []byte {
-	var action byte
-	for i, a := range actions {
-		if a == e.Action {
-			action = byte(i)
-		}
-	}
-	b = append(b, action, e.flags())
+	b = append(b, actionCode(e.Action), e.flags())
 	b = binary.AppendUvarint(b, e.Index)
 	b = appendString(b, e.Node.Key)
 	b = appendNode(b, &e.Node)
@@ -69,6 +63,16 @@ func (e *event) append(b []byte) []byte {
 		b = appendNode(b, e.PrevNode)
 	}
 	return b
+}
+
+// actionCode is the place of an action among actions.
+func actionCode(a kv.Action) byte {
+	for i, known := range actions {
+		if known == a {
+			return byte(i)
+		}
+	}
+	return 0
 }
 
 func (e *event) flags() byte {
@@ -89,24 +93,26 @@ func (e *event) flags() byte {
 	return f
 }
 
-func appendNode(b []byte, n *kv.Node) []byte {
+func appendNode(b []byte, n *kv.Node) []byte { return appendString(appendNodeInfo(b, n), n.Value) }
+
+// appendNodeInfo is appendNode without the value.
+func appendNodeInfo(b []byte, n *kv.Node) []byte {
 	b = binary.AppendUvarint(b, n.CreatedIndex)
 	b = binary.AppendUvarint(b, n.ModifiedIndex)
 	if !n.Expiration.IsZero() {
 		b = binary.BigEndian.AppendUint64(b, uint64(nanos(n.Expiration)))
 	}
-	return appendString(b, n.Value)
+	return b
 }
 
 // decodeEvent is the inverse of append.
 func decodeEvent(d *decoder) event {
-	action, flags := d.byte(), d.byte()
-	if action == 0 || int(action) >= len(actions) || flags&^eventFlags != 0 {
-		d.fail()
+	action, flags, ok := decodeActionFlags(d)
+	if !ok {
 		return event{}
 	}
 	e := event{refresh: flags&eventRefresh != 0}
-	e.Action = actions[action]
+	e.Action = action
 	e.Index = d.uvarint()
 	key := d.string()
 	e.Node = decodeNode(d, key, flags&eventDir != 0, flags&eventExpires != 0)
@@ -117,7 +123,23 @@ func decodeEvent(d *decoder) event {
 	return e
 }
 
+func decodeActionFlags(d *decoder) (action kv.Action, flags byte, ok bool) {
+	code, flags := d.byte(), d.byte()
+	if code == 0 || int(code) >= len(actions) || flags&^eventFlags != 0 {
+		d.fail()
+		return "", 0, false
+	}
+	return actions[code], flags, true
+}
+
 func decodeNode(d *decoder, key string, dir, expires bool) kv.Node {
+	n := decodeNodeInfo(d, key, dir, expires)
+	n.Value = d.string()
+	return n
+}
+
+// decodeNodeInfo is decodeNode without the value.
+func decodeNodeInfo(d *decoder, key string, dir, expires bool) kv.Node {
 	n := kv.Node{Key: key, Dir: dir, CreatedIndex: d.uvarint(), ModifiedIndex: d.uvarint()}
 	if expires {
 		n.Expiration = instant(d.int64())
@@ -125,6 +147,5 @@ func decodeNode(d *decoder, key string, dir, expires bool) kv.Node {
 			d.fail()
 		}
 	}
-	n.Value = d.string()
 	return n
 }

@@ -63,3 +63,12 @@ func (t *Tree) Digest() (string, error) {
 	})
 	return fmt.Sprintf("%x", h.Sum(nil)[:8]), err
 }
+
+// Encode returns the result as Apply does.
+func (r *Result) Encode() []byte { return r.append(nil) }
+
+// IsClean is what the decoder of commands asks of a key.
+func IsClean(key string) bool { return isClean(key) }
+
+// Cached returns how many bytes the record cache takes.
+func (t *Tree) Cached() int64 { return t.cache.bytes }

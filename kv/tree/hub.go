@@ -1,7 +1,6 @@
 package tree
 
 import (
-	"cmp"
 	"slices"
 	"sync"
 
@@ -22,7 +21,7 @@ type hub struct {
 	mu    sync.Mutex
 	err   *kv.Error // why it is closed; nil while it is open
 	index uint64    // of the last event published
-	ring  []event   // without gaps up to index, ascending
+	ring  ring      // without gaps up to index
 	first uint64    // the ring is complete from here on
 	bytes int       // size of the ring
 	floor uint64    // there is no history below
@@ -61,8 +60,7 @@ func (h *hub) jump(index, floor uint64) {
 		w.cut = w.cut || gap
 		w.unpark(max(w.next, h.index+1)) // to look for itself
 	})
-	clear(h.ring)
-	h.ring, h.bytes, h.woken = h.ring[:0], 0, nil
+	h.ring, h.bytes, h.woken = ring{}, 0, nil
 	h.index, h.first, h.floor = index, index+1, floor
 }
 
@@ -150,11 +148,9 @@ func (h *hub) examine(w *watcher) ([]kv.Event, watchState, error) {
 		return nil, watchState{behind: true, next: w.next, ring: h.first, gone: slices.Clone(w.gone)}, nil
 	}
 	var evs []kv.Event
-	i, _ := slices.BinarySearchFunc(h.ring, w.next, func(ev event, index uint64) int {
-		return cmp.Compare(ev.Index, index)
-	})
-	for _, ev := range h.ring[i:] {
-		if !w.matches(&ev, w.gone) {
+	for i := h.ring.search(w.next); i < h.ring.n; i++ {
+		ev := h.ring.at(i)
+		if !w.matches(ev, w.gone) {
 			continue
 		}
 		evs = append(evs, ev.deliver())
@@ -217,7 +213,7 @@ func (h *hub) publish(evs []event, index, floor uint64) {
 	h.index = index
 	for i := range evs {
 		ev := &evs[i]
-		h.ring = append(h.ring, *ev)
+		h.ring.push(ev)
 		h.bytes += ev.size()
 		if !ev.refresh {
 			h.root.wakeFor(ev)
@@ -236,14 +232,15 @@ func (h *hub) publish(evs []event, index, floor uint64) {
 
 // trim drops what exceeds the bounds of the ring or lies below the floor.
 func (h *hub) trim() {
-	drop := 0
-	for drop < len(h.ring) && (h.ring[drop].Index < h.floor || h.bytes > h.limits.ringBytes || len(h.ring)-drop > h.limits.ringEvents) {
-		h.bytes -= h.ring[drop].size()
-		h.first = h.ring[drop].Index + 1
-		drop++
+	for h.ring.n > 0 {
+		ev := h.ring.at(0)
+		if ev.Index >= h.floor && h.bytes <= h.limits.ringBytes && h.ring.n <= h.limits.ringEvents {
+			break
+		}
+		h.bytes -= ev.size()
+		h.first = ev.Index + 1
+		h.ring.pop()
 	}
-	clear(h.ring[:drop]) // let go of keys and values
-	h.ring = h.ring[drop:]
 	h.first = max(h.first, h.floor)
 }
 

@@ -2,7 +2,10 @@ package tree
 
 import (
 	"encoding/binary"
+	"fmt"
 	"strings"
+
+	"github.com/strakeproject/strake/kv"
 )
 
 // The tables of the database, told apart by the first byte of a key.
@@ -33,20 +36,20 @@ var (
 	metaSegment    = []byte{tableMeta, 's'} // prefix
 )
 
-func nodeKey(path string) []byte {
-	k := make([]byte, 0, 1+len(path))
-	return append(append(k, tableNode), path...)
-}
+func nodeKey(path string) []byte { return appendNodeKey(make([]byte, 0, 1+len(path)), path) }
 
-func eventKey(index uint64) []byte {
-	k := make([]byte, 0, 13)
+func appendNodeKey(k []byte, path string) []byte { return append(append(k, tableNode), path...) }
+
+func eventKey(index uint64) []byte { return appendEventKey(make([]byte, 0, 13), index) }
+
+func appendEventKey(k []byte, index uint64) []byte {
 	k = binary.BigEndian.AppendUint64(append(k, tableEvent), index)
 	return append(k, 0, 0, 0, 0)
 }
 
-// expiryKey orders by time because times before 1970 are never stored.
-func expiryKey(at int64, path string) []byte {
-	k := make([]byte, 0, 10+len(path))
+// appendExpiryKey makes a key that orders by time because times before 1970 are
+// never stored.
+func appendExpiryKey(k []byte, at int64, path string) []byte {
 	k = binary.BigEndian.AppendUint64(append(k, tableExpiry), uint64(at))
 	return append(append(k, expiryNode), path...)
 }
@@ -73,6 +76,37 @@ func under(dir string) string {
 		return "/"
 	}
 	return dir + "/"
+}
+
+// orderedKey is the key of what is created in order in a directory.
+func orderedKey(dir string, index uint64) string { return under(dir) + fmt.Sprintf("%020d", index) }
+
+// clean is kv.Clean, and costs nothing for a clean key.
+func clean(key string) string {
+	if isClean(key) {
+		return key
+	}
+	return kv.Clean(key)
+}
+
+// isClean reports whether kv.Clean would leave a key as it is.
+func isClean(key string) bool {
+	if key == "/" {
+		return true
+	}
+	if key == "" || key[0] != '/' {
+		return false
+	}
+	for rest := key[1:]; ; {
+		seg, after, more := strings.Cut(rest, "/")
+		if seg == "" || seg == "." || seg == ".." {
+			return false
+		}
+		if !more {
+			return true
+		}
+		rest = after
+	}
 }
 
 // subtree returns the bounds of the node keys below a directory.

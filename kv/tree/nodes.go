@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -10,12 +11,15 @@ import (
 
 // readRecord returns the record of a key; nil if there is none.
 func readRecord(r pebble.Reader, key string) (*record, error) {
-	b, err := get(r, nodeKey(key))
-	if err != nil || b == nil {
-		return nil, err
+	b, closer, err := r.Get(nodeKey(key))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %q: %w", key, err)
 	}
 	rec, err := decodeRecord(b)
-	if err != nil {
+	if err = errors.Join(err, closer.Close()); err != nil {
 		return nil, fmt.Errorf("%w of %q", err, key)
 	}
 	return &rec, nil
@@ -23,11 +27,11 @@ func readRecord(r pebble.Reader, key string) (*record, error) {
 
 // missingKey says why a key that does not exist does not: the error is that of
 // the first component that is missing, or of the file in the way.
-func missingKey(r pebble.Reader, key string, index uint64) error {
+func missingKey(read func(key string) (*record, error), key string, index uint64) error {
 	for {
 		parent := kv.Parent(key)
 		if parent != "/" {
-			rec, err := readRecord(r, parent)
+			rec, err := read(parent)
 			if err != nil {
 				return err
 			}
@@ -44,10 +48,35 @@ func missingKey(r pebble.Reader, key string, index uint64) error {
 }
 
 // record returns the record of a key; nil if there is none.
-func (x *txn) record(key string) (*record, error) { return readRecord(x.b, key) }
+func (x *txn) record(key string) (*record, error) {
+	if r, ok := x.t.cache.get(key); ok {
+		return r, nil
+	}
+	var from pebble.Reader = x.t.db
+	if x.indexed {
+		from = x.b
+	}
+	r, err := readRecord(from, key)
+	if err == nil {
+		x.t.cache.put(key, r)
+		err = x.limitCache()
+	}
+	return r, err
+}
+
+// limitCache lets go of records within a txn if there are far too many. The batch
+// has to tell of the changed ones from then on.
+func (x *txn) limitCache() error {
+	if x.t.cache.bytes <= 2*x.t.cache.maxBytes {
+		return nil
+	}
+	_, err := x.index()
+	x.t.cache.shrink()
+	return err
+}
 
 // missing is missingKey in the state of the txn.
-func (x *txn) missing(key string) error { return missingKey(x.b, key, x.state.index) }
+func (x *txn) missing(key string) error { return missingKey(x.record, key, x.state.index) }
 
 // existing returns the record of a key that must exist.
 func (x *txn) existing(key string) (*record, error) {
@@ -77,8 +106,7 @@ func (x *txn) makeParents(key string) error {
 	}
 	index := x.state.index + 1
 	for _, dir := range missing {
-		r := record{dir: true, created: index, modified: index, version: 1}
-		if err := x.b.Set(nodeKey(dir), r.encode(), nil); err != nil {
+		if err := x.set(dir, &record{dir: true, created: index, modified: index, version: 1}); err != nil {
 			return err
 		}
 	}
@@ -88,29 +116,52 @@ func (x *txn) makeParents(key string) error {
 // store replaces the record of a key and its entry among the expiries.
 func (x *txn) store(key string, old, r *record) error {
 	if old != nil && old.expires != 0 && old.expires != r.expires {
-		if err := x.b.Delete(expiryKey(old.expires, key), nil); err != nil {
+		if err := x.unexpire(key, old); err != nil {
 			return err
 		}
 	}
 	if r.expires != 0 {
-		if err := x.b.Set(expiryKey(r.expires, key), nil, nil); err != nil {
+		s := &x.t.scratch
+		s.key = appendExpiryKey(s.key[:0], r.expires, key)
+		if err := x.b.Set(s.key, nil, nil); err != nil {
 			return err
 		}
 		x.next = min(x.next, r.expires)
 	}
-	return x.b.Set(nodeKey(key), r.encode(), nil)
+	return x.set(key, r)
+}
+
+// set replaces the record of a key.
+func (x *txn) set(key string, r *record) error {
+	s := &x.t.scratch
+	s.key, s.value = appendNodeKey(s.key[:0], key), r.append(s.value[:0])
+	if err := x.b.Set(s.key, s.value, nil); err != nil {
+		return err
+	}
+	x.t.cache.put(key, r)
+	return x.limitCache()
+}
+
+// unexpire removes a record from among the expiries.
+func (x *txn) unexpire(key string, r *record) error {
+	s := &x.t.scratch
+	s.key = appendExpiryKey(s.key[:0], r.expires, key)
+	return x.b.Delete(s.key, nil)
 }
 
 // drop removes a node with all below it.
 func (x *txn) drop(action kv.Action, key string, old *record) (kv.Event, error) {
 	if old.expires != 0 {
-		if err := x.b.Delete(expiryKey(old.expires, key), nil); err != nil {
+		if err := x.unexpire(key, old); err != nil {
 			return kv.Event{}, err
 		}
 	}
-	if err := x.b.Delete(nodeKey(key), nil); err != nil {
+	s := &x.t.scratch
+	s.key = appendNodeKey(s.key[:0], key)
+	if err := x.b.Delete(s.key, nil); err != nil {
 		return kv.Event{}, err
 	}
+	x.t.cache.put(key, nil)
 	if old.dir {
 		if err := x.dropBelow(key); err != nil {
 			return kv.Event{}, err
@@ -138,9 +189,13 @@ func (x *txn) dropBelow(dir string) error {
 	if err != nil {
 		return err
 	}
+	b, err := x.index() // which tells of what the cache forgets below
+	if err != nil {
+		return err
+	}
 	lower, upper := subtree(dir)
 	var keys [][]byte
-	err = scan(x.b, lower, upper, func(k, _ []byte) (bool, error) {
+	err = scan(b, lower, upper, func(k, _ []byte) (bool, error) {
 		keys = append(keys, append([]byte{}, k...))
 		return len(keys) <= x.t.cfg.fewNodes, nil
 	})
@@ -149,21 +204,27 @@ func (x *txn) dropBelow(dir string) error {
 	}
 	if len(keys) > x.t.cfg.fewNodes {
 		x.ranges++
+		x.t.cache.clear()
 		return x.b.DeleteRange(lower, upper, nil)
 	}
 	for _, k := range keys {
 		if err := x.b.Delete(k, nil); err != nil {
 			return err
 		}
+		x.t.cache.forget(string(k[1:]))
 	}
 	return nil
 }
 
 // hasChildren reports whether a directory has children, hidden ones included.
 func (x *txn) hasChildren(dir string) (bool, error) {
+	b, err := x.index()
+	if err != nil {
+		return false, err
+	}
 	lower, upper := subtree(dir)
 	full := false
-	err := scan(x.b, lower, upper, func(_, _ []byte) (bool, error) {
+	err = scan(b, lower, upper, func(_, _ []byte) (bool, error) {
 		full = true
 		return false, nil
 	})

@@ -15,7 +15,7 @@ import (
 // sorted. The event's Index is one that the answer is at least as new as, so a
 // watch from the next index on misses nothing.
 func (t *Tree) Get(key string, opts kv.GetOptions) (kv.Event, error) {
-	key = kv.Clean(key)
+	key = clean(key)
 	index := t.Index()
 	db, err := t.use()
 	if err != nil {
@@ -43,7 +43,7 @@ func getAll(r pebble.Reader, key string, index uint64, recursive bool) (kv.Event
 	if key != "/" {
 		rec, err := readRecord(r, key)
 		if err == nil && rec == nil {
-			err = missingKey(r, key, index)
+			err = missingKey(func(key string) (*record, error) { return readRecord(r, key) }, key, index)
 		}
 		if err != nil {
 			return kv.Event{}, err

@@ -28,16 +28,20 @@ const (
 
 var errRecord = errors.New("malformed record")
 
-func (r *record) encode() []byte {
-	b := make([]byte, 1, 40+len(r.value))
+// append encodes the record.
+func (r *record) append(b []byte) []byte {
+	var flags byte
 	if r.dir {
-		b[0] |= recordDir
+		flags |= recordDir
 	}
+	if r.expires != 0 {
+		flags |= recordExpires
+	}
+	b = append(b, flags)
 	b = binary.AppendUvarint(b, r.created)
 	b = binary.AppendUvarint(b, r.modified-r.created)
 	b = binary.AppendUvarint(b, r.version)
 	if r.expires != 0 {
-		b[0] |= recordExpires
 		b = binary.BigEndian.AppendUint64(b, uint64(r.expires))
 	}
 	return append(b, r.value...)

@@ -29,6 +29,9 @@ type Config struct {
 	// CacheBytes bounds the memory for blocks read from disk. Default 128 MiB;
 	// 4 MiB in memory.
 	CacheBytes int64
+	// RecordBytes bounds the memory for the nodes that were changed lately, which
+	// spares commands the look at the disk. Default 64 MiB; 1 MiB in memory.
+	RecordBytes int64
 	// Logger hears what the storage engine has to say. Default: nobody.
 	Logger *slog.Logger
 
@@ -66,9 +69,11 @@ type Tree struct {
 	db *database
 
 	// The rest belongs to the owner: Open, Apply, Install and Close.
-	state  state // of the last batch
-	hist   history
-	ranges int // range deletions since the last flush they led to
+	state   state // of the last batch
+	hist    history
+	cache   *recordCache
+	scratch scratch
+	ranges  int // range deletions since the last flush they led to
 }
 
 var _ raftstore.Snapshotter = (*Tree)(nil)
@@ -94,6 +99,12 @@ func New(cfg Config) *Tree {
 			cfg.CacheBytes = 4 << 20
 		}
 	}
+	if cfg.RecordBytes == 0 {
+		cfg.RecordBytes = 64 << 20
+		if cfg.InMemory {
+			cfg.RecordBytes = 1 << 20
+		}
+	}
 	cfg.limits.setDefaults()
 	if cfg.fewNodes == 0 {
 		cfg.fewNodes = fewNodes
@@ -104,7 +115,10 @@ func New(cfg Config) *Tree {
 			cfg.memTable = 1 << 20
 		}
 	}
-	return &Tree{cfg: cfg, hub: newHub(cfg.limits), due: due{next: never, waiter: make(chan struct{}, 1)}}
+	return &Tree{
+		cfg: cfg, hub: newHub(cfg.limits), due: due{next: never, waiter: make(chan struct{}, 1)},
+		cache: newRecordCache(cfg.RecordBytes),
+	}
 }
 
 // Open opens the state in dir, or a new one, and returns its position.
@@ -129,6 +143,7 @@ func (t *Tree) Open(_ context.Context, dir string) (raftstore.Position, error) {
 // and the floor after the database, so that they miss no rise of it.
 func (t *Tree) adopt(db *database, st state, hist history) {
 	t.state, t.hist = st, hist
+	t.cache.clear()
 	t.floor.Store(hist.floor(st.index))
 	t.mu.Lock()
 	t.db = db

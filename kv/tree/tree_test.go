@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -208,7 +209,7 @@ func TestNonsenseIsAResult(t *testing.T) {
 		pos:  raftstore.Position{Index: 1},
 	})
 	for _, b := range res {
-		if r, err := tree.DecodeResult(b); err != nil || !errors.Is(r.Err, kv.ErrInternal) {
+		if r, err := new(tree.Command).DecodeResult(b); err != nil || !errors.Is(r.Err, kv.ErrInternal) {
 			t.Errorf("result %+v, %v, want an internal error", r, err)
 		}
 	}
@@ -364,8 +365,11 @@ func TestWaitDueSleepsUntilTheEarliestExpiry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr, _ := open(t, tree.Config{InMemory: true}, "")
 		start := time.Now()
+		var mu sync.Mutex // there is one who applies
 		index := uint64(0)
 		do := func(c tree.Command) {
+			mu.Lock()
+			defer mu.Unlock()
 			index++
 			pos := raftstore.Position{Index: index}
 			apply(t, tr, batch{cmds: []raftstore.Command{{Index: index, Stamp: time.Now().UnixNano(), Data: c.Encode()}}, pos: pos})

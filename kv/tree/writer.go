@@ -30,7 +30,7 @@ func (w *Writer) Do(ctx context.Context, c Command) (kv.Event, error) {
 	if err != nil {
 		return kv.Event{}, err
 	}
-	r, err := DecodeResult(b)
+	r, err := c.DecodeResult(b)
 	if err != nil {
 		return kv.Event{}, &kv.Error{Code: kv.CodeRaftInternal, Cause: err.Error(), Err: kv.ErrOutcomeUnknown}
 	}
@@ -43,28 +43,28 @@ func (w *Writer) Do(ctx context.Context, c Command) (kv.Event, error) {
 // Set implements kv.Store.
 func (w *Writer) Set(ctx context.Context, key, value string, opts kv.SetOptions) (kv.Event, error) {
 	return w.Do(ctx, Command{
-		Op: OpSet, Key: kv.Clean(key), Value: value, TTL: opts.TTL, Dir: opts.Dir, Refresh: opts.Refresh,
+		Op: OpSet, Key: clean(key), Value: value, TTL: opts.TTL, Dir: opts.Dir, Refresh: opts.Refresh,
 	})
 }
 
 // Create implements kv.Store.
 func (w *Writer) Create(ctx context.Context, key, value string, opts kv.CreateOptions) (kv.Event, error) {
-	return w.Do(ctx, Command{Op: OpCreate, Key: kv.Clean(key), Value: value, TTL: opts.TTL, Dir: opts.Dir})
+	return w.Do(ctx, Command{Op: OpCreate, Key: clean(key), Value: value, TTL: opts.TTL, Dir: opts.Dir})
 }
 
 // CreateInOrder implements kv.Store.
 func (w *Writer) CreateInOrder(ctx context.Context, dir, value string, opts kv.CreateOptions) (kv.Event, error) {
-	return w.Do(ctx, Command{Op: OpCreateInOrder, Key: kv.Clean(dir), Value: value, TTL: opts.TTL, Dir: opts.Dir})
+	return w.Do(ctx, Command{Op: OpCreateInOrder, Key: clean(dir), Value: value, TTL: opts.TTL, Dir: opts.Dir})
 }
 
 // Update implements kv.Store.
 func (w *Writer) Update(ctx context.Context, key, value string, opts kv.UpdateOptions) (kv.Event, error) {
-	return w.Do(ctx, Command{Op: OpUpdate, Key: kv.Clean(key), Value: value, TTL: opts.TTL, Refresh: opts.Refresh})
+	return w.Do(ctx, Command{Op: OpUpdate, Key: clean(key), Value: value, TTL: opts.TTL, Refresh: opts.Refresh})
 }
 
 // Delete implements kv.Store.
 func (w *Writer) Delete(ctx context.Context, key string, opts kv.DeleteOptions) (kv.Event, error) {
-	return w.Do(ctx, Command{Op: OpDelete, Key: kv.Clean(key), Dir: opts.Dir, Recursive: opts.Recursive})
+	return w.Do(ctx, Command{Op: OpDelete, Key: clean(key), Dir: opts.Dir, Recursive: opts.Recursive})
 }
 
 // CompareAndSwap implements kv.Store.
@@ -72,7 +72,7 @@ func (w *Writer) CompareAndSwap(
 	ctx context.Context, key, value string, cond kv.Condition, opts kv.UpdateOptions,
 ) (kv.Event, error) {
 	return w.Do(ctx, Command{
-		Op: OpCompareAndSwap, Key: kv.Clean(key), Value: value, TTL: opts.TTL, Refresh: opts.Refresh,
+		Op: OpCompareAndSwap, Key: clean(key), Value: value, TTL: opts.TTL, Refresh: opts.Refresh,
 		PrevValue: cond.PrevValue, PrevIndex: cond.PrevIndex,
 	})
 }
@@ -80,6 +80,6 @@ func (w *Writer) CompareAndSwap(
 // CompareAndDelete implements kv.Store.
 func (w *Writer) CompareAndDelete(ctx context.Context, key string, cond kv.Condition) (kv.Event, error) {
 	return w.Do(ctx, Command{
-		Op: OpCompareAndDelete, Key: kv.Clean(key), PrevValue: cond.PrevValue, PrevIndex: cond.PrevIndex,
+		Op: OpCompareAndDelete, Key: clean(key), PrevValue: cond.PrevValue, PrevIndex: cond.PrevIndex,
 	})
 }
