@@ -49,4 +49,18 @@
 //
 // The same [TLS] serves whatever else talks to peers: the listener with
 // TLS.Server, a client for [Discover] with TLS.Client.
+//
+// # Measured
+//
+// Between two members in one process over the loopback device, on two shared
+// cores of an AMD EPYC; medians of five runs of
+//
+//	go test -run - -bench . -count 5 ./raftstore/httppeer
+//
+//	                                               http        TLS
+//	bulk messages of 256 KiB                       855 MB/s    547 MB/s
+//	  allocations for each, with that of 256 KiB   2           11
+//	control message, one way, median and p99       11, 51 µs   12, 59 µs
+//	  while the bulk stream is full                10, 245 µs  11, 788 µs
+//	snapshot of 128 MiB, checked and synced        393 MB/s    327 MB/s
 package httppeer

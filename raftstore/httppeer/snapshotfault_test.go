@@ -46,6 +46,7 @@ func (n *simNet) snapshotPair(t *testing.T, cfg httppeer.Config) (a, b *host, fr
 	synctest.Wait()
 	from = t.TempDir()
 	writeTree(t, from, snapshotFiles)
+	t.Cleanup(func() { a.Stop(); b.Stop() }) // before the directories go
 	return a, b, from
 }
 

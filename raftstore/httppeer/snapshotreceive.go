@@ -11,7 +11,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"sync"
 	"time"
 )
 
@@ -26,7 +25,7 @@ func (t *Transport) serveSnapshot(conn *patientConn) error {
 	if err != nil {
 		return err
 	}
-	r := &receiver{t: t, conn: conn}
+	r := &receiver{t: t, conn: conn, writing: make(chan struct{}, 1)}
 	done := make(chan struct{})
 	defer close(done)
 	t.tasks.Go(func() { r.stayAlive(done) })
@@ -61,7 +60,7 @@ type receiver struct {
 	t    *Transport
 	conn *patientConn
 
-	mu sync.Mutex // held while a frame is written
+	writing chan struct{} // holds an item while a frame is written
 }
 
 // receive takes the snapshot that a manifest announces.
@@ -214,8 +213,8 @@ func (r *receiver) reply(a reply) error {
 }
 
 func (r *receiver) write(payload []byte) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.writing <- struct{}{}
+	defer func() { <-r.writing }()
 	w := bufio.NewWriter(r.conn)
 	writeFrame(w, payload)
 	return w.Flush()

@@ -139,7 +139,7 @@ type host struct {
 	server *httptest.Server
 }
 
-func newHost(t *testing.T, id uint64) *host {
+func newHost(t testing.TB, id uint64) *host {
 	h := &host{Transport: httppeer.New(httppeer.Config{}), rec: newRecorder()}
 	h.server = httptest.NewServer(h)
 	h.member = raftstore.Member{ID: id, Name: fmt.Sprint(id), PeerURLs: []string{h.server.URL}, Storage: id << 8}
@@ -148,7 +148,7 @@ func newHost(t *testing.T, id uint64) *host {
 	return h
 }
 
-func (h *host) start(t *testing.T, peers ...raftstore.Member) {
+func (h *host) start(t testing.TB, peers ...raftstore.Member) {
 	t.Helper()
 	for _, p := range peers {
 		h.SetPeer(p)
@@ -165,7 +165,7 @@ func pair(t *testing.T) (a, b *host) {
 	return a, b
 }
 
-func await[T any](t *testing.T, c <-chan T, what string) T {
+func await[T any](t testing.TB, c <-chan T, what string) T {
 	t.Helper()
 	select {
 	case v := <-c:
