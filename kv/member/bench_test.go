@@ -16,7 +16,7 @@ import (
 	"github.com/strakeproject/strake/raftstore"
 )
 
-// BenchmarkSet writes 256-byte values through the first of one or three
+// BenchmarkSet writes 256-byte values through the leader of one or three
 // members, from one caller or many. It reports the processor time of the whole
 // process, callers included, for each write.
 func BenchmarkSet(b *testing.B) {
@@ -59,7 +59,7 @@ func benchSet(b *testing.B, m *member.Member, i int, value string) {
 	}
 }
 
-// benchMembers opens a cluster with the default timing and returns a member.
+// benchMembers opens a cluster with the default timing and returns its leader.
 func benchMembers(b *testing.B, n int) *member.Member {
 	var initial []raftstore.InitialMember
 	var ls []net.Listener
@@ -71,7 +71,7 @@ func benchMembers(b *testing.B, n int) *member.Member {
 		ls = append(ls, l)
 		initial = append(initial, raftstore.InitialMember{Name: fmt.Sprintf("m%d", i), URLs: []string{"http://" + l.Addr().String()}})
 	}
-	var first *member.Member
+	var all []*member.Member
 	for i := range n {
 		m, err := member.Open(b.Context(), member.Config{
 			Name: initial[i].Name, DataDir: b.TempDir(), PeerListeners: ls[i : i+1],
@@ -81,12 +81,16 @@ func benchMembers(b *testing.B, n int) *member.Member {
 			b.Fatal(err)
 		}
 		b.Cleanup(func() { m.Stop(context.Background()) })
-		if first == nil {
-			first = m
-		}
+		all = append(all, m)
 	}
-	if err := first.CheckHealth(b.Context()); err != nil {
+	if err := all[0].CheckHealth(b.Context()); err != nil {
 		b.Fatal(err)
 	}
-	return first
+	for _, m := range all {
+		if m.ID() == all[0].Leader() {
+			return m
+		}
+	}
+	b.Fatal("no leader")
+	return nil
 }
