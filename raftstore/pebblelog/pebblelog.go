@@ -29,7 +29,7 @@ type Store struct {
 	log *slog.Logger
 	// Those of Append alone.
 	base, last uint64
-	unsynced   bool                  // something may have been written since the last sync
+	stamp      stamp                 // of the latest batch
 	failure    atomic.Pointer[error] // the first; set once
 }
 
@@ -61,8 +61,18 @@ func Open(dir string, o Options) (*Store, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
+	fsys := o.FS
+	if fsys == nil {
+		fsys = vfs.Default
+	}
+	if err := verify(fsys, dir); err != nil {
+		return nil, fmt.Errorf("pebblelog: open %s: %w", dir, err)
+	}
 	var err error
-	s.db, err = pebble.Open(dir, s.pebbleOptions(o.FS))
+	s.db, err = pebble.Open(dir, s.pebbleOptions(fsys))
+	if pebble.IsCorruptionError(err) {
+		err = fmt.Errorf("%w: %w", raftstore.ErrCorrupt, err)
+	}
 	if failed := s.err(); failed != nil {
 		err = errors.Join(failed, err)
 	}
@@ -163,55 +173,66 @@ func (s *Store) Append(g raftstore.LogGroup, sync bool) error {
 	if err := s.err(); err != nil {
 		return fmt.Errorf("pebblelog: %w", err)
 	}
+	empty := len(g.Entries) == 0 && g.Base == nil && g.Trim == nil && g.Hard == nil
+	if empty && (!sync || s.stamp.number == s.stamp.synced) {
+		return nil
+	}
 	b := s.db.NewBatch()
 	defer b.Close()
-	base, last := s.base, s.last
-	le := binary.LittleEndian
+	next := stamp{number: s.stamp.number + 1, synced: s.stamp.synced}
+	if err := b.LogData(next.encode(), nil); err != nil {
+		return err
+	}
+	base, last, err := setGroup(b, g, s.base, s.last)
+	if err != nil {
+		return err
+	}
+	opts := pebble.NoSync
+	if sync {
+		opts = pebble.Sync
+		next.synced = next.number
+	}
+	err = b.Commit(opts)
+	// Pebble knows nothing of a failed disk.
+	if err = errors.Join(s.err(), err); err != nil {
+		return fmt.Errorf("pebblelog: commit: %w", err)
+	}
+	s.base, s.last, s.stamp = base, last, next
+	return nil
+}
+
+// setGroup writes a group over a log from base to last, and returns what it is
+// from and to then.
+func setGroup(b *pebble.Batch, g raftstore.LogGroup, base, last uint64) (newBase, newLast uint64, err error) {
 	if g.Base != nil {
 		if err := setBase(b, *g.Base, []byte{entryPrefix}, []byte{entriesEnd}); err != nil {
-			return err
+			return 0, 0, err
 		}
 		base, last = g.Base.Index, g.Base.Index
 	}
 	if t := g.Trim; t != nil {
 		if t.Index < base || t.Index > last {
-			return fmt.Errorf("pebblelog: cannot trim to %d a log from %d to %d", t.Index, base, last)
+			return 0, 0, fmt.Errorf("pebblelog: cannot trim to %d a log from %d to %d", t.Index, base, last)
 		}
 		if err := setBase(b, *t, entryKey(base+1), entryKey(t.Index+1)); err != nil {
-			return err
+			return 0, 0, err
 		}
 		base = t.Index
 	}
 	if n := len(g.Entries); n > 0 {
 		if err := setEntries(b, g.Entries, last); err != nil {
-			return err
+			return 0, 0, err
 		}
 		last = g.Entries[n-1].Index
 	}
 	if h := g.Hard; h != nil {
+		le := binary.LittleEndian
 		v := le.AppendUint64(le.AppendUint64(le.AppendUint64(nil, h.Term), h.Vote), h.Commit)
 		if err := b.Set(keyHard, v, nil); err != nil {
-			return err
+			return 0, 0, err
 		}
 	}
-	opts := pebble.NoSync
-	if sync {
-		opts = pebble.Sync
-	}
-	if b.Empty() && sync && s.unsynced {
-		// Pebble does nothing for an empty batch, not even sync.
-		if err := b.LogData(nil, nil); err != nil {
-			return err
-		}
-	}
-	err := b.Commit(opts)
-	// Pebble knows nothing of a failed disk.
-	if err = errors.Join(s.err(), err); err != nil {
-		return fmt.Errorf("pebblelog: commit: %w", err)
-	}
-	s.base, s.last = base, last
-	s.unsynced = !sync
-	return nil
+	return base, last, nil
 }
 
 // setBase moves the base and deletes the entries from..to-1.
@@ -297,8 +318,18 @@ func decodeEntry(index uint64, v []byte) (raftstore.LogEntry, error) {
 	}, nil
 }
 
-// Close releases the store.
-func (s *Store) Close() error { return s.db.Close() }
+// Close releases the store. It fails if the disk has failed before.
+func (s *Store) Close() error {
+	err := s.err()
+	if err == nil {
+		// A last stamp, for what was synced last.
+		err = s.db.LogData(stamp{s.stamp.number + 1, s.stamp.synced}.encode(), pebble.NoSync)
+	}
+	if err = errors.Join(err, s.db.Close()); err != nil {
+		return fmt.Errorf("pebblelog: close: %w", err)
+	}
+	return s.err()
+}
 
 func entryKey(index uint64) []byte {
 	return binary.BigEndian.AppendUint64([]byte{entryPrefix}, index)
