@@ -78,7 +78,8 @@ type Fault struct {
 	// Delay passes before the operation.
 	Delay time.Duration
 	// Hang keeps the operation from being carried out until Heal; a Crash fails
-	// it.
+	// it. In a bubble time stands still when anybody waits for a sync.Mutex that
+	// is held meanwhile.
 	Hang bool
 	// Err, if not nil, is what the operation fails with.
 	Err error

@@ -77,7 +77,7 @@ func (c *cluster) open(h *host) error {
 	if err != nil {
 		return errors.Join(err, log.Close())
 	}
-	state := &ledger{fs: h.disk.PebbleFS(), seen: c.seen}
+	state := newLedger(h.disk.PebbleFS(), c.seen)
 	// Watchers look for these while the member opens.
 	c.mu.Lock()
 	h.log, h.state = rec, state

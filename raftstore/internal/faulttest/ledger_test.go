@@ -33,11 +33,24 @@ type ledger struct {
 	failure atomic.Pointer[error]
 	durable atomic.Uint64
 
-	mu   sync.Mutex // held while the state changes or is copied
+	// mu is held while the state changes or is copied. It is no sync.Mutex,
+	// because a bubble's time stands still while one is waited for, and a disk
+	// may hang.
+	mu   gate
 	db   *pebble.DB
 	head head
 
 	installed int // snapshots
+}
+
+// gate is a mutex: a channel with one place, which the holder fills.
+type gate chan struct{}
+
+func (g gate) Lock()   { g <- struct{}{} }
+func (g gate) Unlock() { <-g }
+
+func newLedger(fsys vfs.FS, seen *record) *ledger {
+	return &ledger{fs: fsys, seen: seen, mu: make(gate, 1)}
 }
 
 // head is where a ledger ends.
