@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/strakeproject/strake/kv/member"
 	"github.com/strakeproject/strake/raftstore"
@@ -91,6 +92,8 @@ func administer(ctx context.Context, m *member.Member, o op) answer {
 		return answer{Index: first, Value: fmt.Sprint(last)}
 	case "snapshots":
 		return answer{Index: m.Snapshots()}
+	case "learners": // how many there are
+		return answer{Index: uint64(len(slices.DeleteFunc(m.Members(), func(info member.Info) bool { return !info.Learner })))}
 	case "add": // Key is a URL
 		if _, err = m.AddMember(ctx, []string{o.Key}); errors.Is(err, member.ErrMemberExists) {
 			err = nil // earlier, with an outcome that was not known
@@ -323,6 +326,11 @@ func (f *fleet) replace(i, a, b int) {
 	f.cfgs[i].Dir, f.cfgs[i].Existing = f.t.TempDir(), true
 	l.Close()
 	f.start(i)
+	// Until the new member votes, the next one to be killed would take the quorum
+	// with it.
+	for f.ask(a, b, op{Kind: "learners"}).Index > 0 {
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 // TestKilledMembersLoseNoAcknowledgedWrite kills members with SIGKILL while
