@@ -173,8 +173,7 @@ func (a attempt) before(b attempt) bool {
 // undo takes all that was placed in an attempt out again.
 func (s *Scheduler) undo() {
 	for _, u := range s.placed {
-		u.bound = ""
-		s.settle(u)
+		s.rebind(u, "", nil)
 	}
 	s.placed = s.placed[:0]
 }

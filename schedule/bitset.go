@@ -24,6 +24,35 @@ func (b bitset) clear(i int) {
 
 func (b bitset) has(i int) bool { return i/64 < len(b) && b[i/64]>>(i%64)&1 != 0 }
 
+// put makes i a member, or not.
+func (b *bitset) put(i int, in bool) {
+	if in {
+		b.set(i)
+	} else {
+		b.clear(i)
+	}
+}
+
+// or adds what o has.
+func (b *bitset) or(o bitset) {
+	for len(*b) < len(o) {
+		*b = append(*b, 0)
+	}
+	for i, w := range o {
+		(*b)[i] |= w
+	}
+}
+
+// meets reports whether b and o have a member in common.
+func (b bitset) meets(o bitset) bool {
+	for i := range min(len(b), len(o)) {
+		if b[i]&o[i] != 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // and keeps what o has too.
 func (b bitset) and(o bitset) {
 	n := min(len(b), len(o))

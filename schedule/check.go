@@ -30,6 +30,7 @@ func Check(c Cluster) []Violation {
 	}
 	sharing := c.sharing()
 	rings := replaceRings(c.Units)
+	limits := c.limits()
 
 	var out []Violation
 	for _, name := range slices.Sorted(maps.Keys(c.Placed)) {
@@ -50,10 +51,14 @@ func Check(c Cluster) []Violation {
 			on := sharing[id]
 			reasons = []Reason{
 				whyNotID(m, u),
+				whyNotDedicated(m, u),
 				whyNotMetadata(m, u),
+				whyNotRequire(m, u),
 				c.whyNotPeer(m, on, u),
 				namedReason(CodeConflict, "with ", on, func(v Unit) bool { return inConflict(u, v) && leavesBefore(u, v) }),
 				namedReason(CodeReplaced, "by ", on, func(v Unit) bool { return replaces(v, u) && rings[v.Name] != rings[u.Name] }),
+				overLimit(on, u, limits[u.group()]),
+				whyNotPort(m, without(on, u), u, true),
 				whyNotResource(m, without(on, u), u),
 			}
 		}
@@ -64,6 +69,15 @@ func Check(c Cluster) []Violation {
 		}
 	}
 	return out
+}
+
+// overLimit counts the units of the same spread group that stay before u.
+func overLimit(on []Unit, u Unit, limit int) Reason {
+	if limit == 0 {
+		return Reason{}
+	}
+	before := slices.DeleteFunc(slices.Clone(on), func(v Unit) bool { return v.Name == u.Name || !leavesBefore(u, v) })
+	return whyNotCrowded(before, u, limit)
 }
 
 // without returns the units other than u.

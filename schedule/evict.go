@@ -28,14 +28,13 @@ func (s *Scheduler) evictStrays() {
 // evict takes a unit from where it is bound.
 func (s *Scheduler) evict(u *unit, cause Code, by string) {
 	s.touch(u, cause, by)
-	u.bound = ""
-	s.settle(u)
+	s.rebind(u, "", nil)
 }
 
 // touch notes where a unit was when the plan began, and why it does not stay.
 func (s *Scheduler) touch(u *unit, cause Code, by string) {
 	if !u.touched {
-		u.touched, u.from, u.cause, u.by = true, u.bound, cause, by
+		u.touched, u.from, u.cause, u.by, u.had = true, u.bound, cause, by, u.spec.Given
 		s.touched = append(s.touched, u)
 	}
 }
@@ -45,16 +44,15 @@ func (s *Scheduler) touch(u *unit, cause Code, by string) {
 func (s *Scheduler) validate(slot int) {
 	s.dismissGlobals(slot)
 	for _, u := range s.residents(slot) {
-		switch {
-		case !matchesID(s.machines[slot].Machine, u.spec.MachineID):
-			s.evict(u, CodeMachineID, "")
-		case u.need != nil && !u.need.bits.has(slot):
-			s.evict(u, CodeMetadata, "")
+		if !s.suits(u, slot) {
+			s.evict(u, whyUnsuitable(s.machines[slot].Machine, u.spec).Code, "")
 		}
 	}
 	// Global peers are given the benefit of the doubt until they are there.
 	s.evictFollowers(slot, func(g *unit) bool { return g.active() })
 	s.evictConflicts(slot)
+	s.evictCrowd(slot)
+	s.evictPorts(slot)
 	for _, u := range s.residents(slot) {
 		i := slices.IndexFunc(u.oustedBy, func(v *unit) bool { return v.at == slot })
 		if i >= 0 {
@@ -105,13 +103,7 @@ func (s *Scheduler) evictConflicts(slot int) {
 	if !s.anyConflict(slot) {
 		return
 	}
-	units := s.residents(slot)
-	slices.SortFunc(units, func(a, b *unit) int {
-		if leavesBefore(b.spec, a.spec) {
-			return -1
-		}
-		return 1
-	})
+	units := s.stayers(slot)
 	for _, u := range units {
 		u.count(slot, -1)
 	}
@@ -129,6 +121,16 @@ func (s *Scheduler) evictConflicts(slot int) {
 		u.count(slot, 1)
 		s.evict(u, CodeConflict, keep[i].name)
 	}
+}
+
+// stayers returns the units placed in a slot, in order of who stays first.
+func (s *Scheduler) stayers(slot int) []*unit {
+	return slices.SortedFunc(slices.Values(s.machines[slot].residents), func(a, b *unit) int {
+		if leavesBefore(b.spec, a.spec) {
+			return -1
+		}
+		return 1
+	})
 }
 
 // anyConflict reports whether units placed in a slot conflict with each other.

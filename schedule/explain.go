@@ -109,28 +109,48 @@ func (s *Scheduler) verdicts(u *unit) []verdict {
 	restore := s.stepAside(u)
 	defer restore()
 	all := func() bitset { return s.alive.copyTo(nil) }
-	out := []verdict{
-		{CodeMachineID, all()},
-		{CodeMetadata, all()},
-		{CodePeer, all()},
-		{CodeConflict, all()},
-		{CodeReplaced, all()},
-		{CodeResource, all()},
+	except := func(drop func(b bitset)) bitset {
+		b := all()
+		drop(b)
+		return b
 	}
-	s.keepID(out[0].pass, u)
-	if u.need != nil {
-		out[1].pass.and(u.need.bits)
+	only := func(pass func(slot int) bool) bitset {
+		return except(func(b bitset) {
+			for slot := range b.all {
+				if !pass(slot) {
+					b.clear(slot)
+				}
+			}
+		})
 	}
-	s.keepPeers(out[2].pass, u, nil)
-	s.dropConflicts(out[3].pass, u)
-	s.dropOusted(out[4].pass, u)
-	for slot := range out[5].pass.all {
-		if !s.fitsAlone(slot, u) {
-			out[5].pass.clear(slot)
-		}
+	machine := func(slot int) Machine { return s.machines[slot].Machine }
+	return []verdict{
+		{CodeCordoned, only(func(slot int) bool { return machine(slot).State != Cordoned || u.spec.Global || slot == u.at })},
+		{CodeDraining, only(func(slot int) bool { return machine(slot).State != Draining || u.spec.Global })},
+		{CodeMachineID, except(func(b bitset) { s.keepID(b, u) })},
+		{CodeDedicated, only(func(slot int) bool { return !s.dedicated.has(slot) || machine(slot).dedicatedTo(u.spec) })},
+		{CodeMetadata, only(func(slot int) bool {
+			return s.meets(u, slot) || matchesMetadata(machine(slot).Metadata, u.spec.Metadata)
+		})},
+		{CodeRequire, only(func(slot int) bool { return s.meets(u, slot) || u.spec.Require.Matches(machine(slot).Metadata) })},
+		{CodePeer, except(func(b bitset) { s.keepPeers(b, u, nil) })},
+		{CodeConflict, except(func(b bitset) { s.dropConflicts(b, u) })},
+		{CodeReplaced, except(func(b bitset) { s.dropOusted(b, u) })},
+		{CodeMaxPerMachine, except(func(b bitset) { s.dropCrowded(b, u, nil) })},
+		{CodePort, only(func(slot int) bool { return s.portsFree(slot, u) })},
+		{CodeResource, only(func(slot int) bool { return s.fitsAlone(slot, u) })},
+		{CodeSpread, except(func(b bitset) {
+			s.dropUneven(b, u, nil)
+			if u.at >= 0 {
+				b.set(u.at)
+			}
+		})},
 	}
-	return out
 }
+
+// meets reports whether a slot's machine is in the mask of what a unit needs, or
+// it needs nothing.
+func (s *Scheduler) meets(u *unit, slot int) bool { return u.need == nil || u.need.bits.has(slot) }
 
 // stepAside uncounts a unit where it has a place, and, for a global unit, those
 // that are admitted after it. The function returned counts them again.
@@ -152,7 +172,11 @@ func (s *Scheduler) stepAside(u *unit) (restore func()) {
 		}
 	}
 	aside(-1)
-	return func() { aside(1) }
+	u.aside = true
+	return func() {
+		aside(1)
+		u.aside = false
+	}
 }
 
 func (s *Scheduler) rejection(u *unit, code Code, slots bitset, alone int) Rejection {
@@ -186,11 +210,42 @@ func (s *Scheduler) reason(u *unit, code Code, slots []int) Reason {
 		return Reason{code, "with " + nameList(s.namesAt(slots, func(v *unit) bool {
 			return u.conflictsWith(v) && !(u.spec.Global && v.spec.Global && v.name > u.name)
 		}))}
+	case CodeCordoned, CodeDraining:
+		return Reason{Code: code}
+	case CodeDedicated:
+		return Reason{code, s.detailDedicated(slots)}
+	case CodeRequire:
+		return Reason{code, detailRequire(u.spec)}
+	case CodeMaxPerMachine:
+		return Reason{code, detailCrowded(u.spec, u.team.limit())}
+	case CodePort:
+		if names := s.namesAt(slots, u.wantsPortOf); names != nil {
+			return Reason{code, detailPort + nameList(names)}
+		}
+		return Reason{code, detailRange}
 	case CodeResource:
 		return Reason{code, s.detailResources(u, slots)}
+	case CodeSpread:
+		return Reason{code, detailSpread(u.spec)}
 	default:
 		return Reason{code, "by " + nameList(s.namesAt(slots, func(v *unit) bool { return slices.Contains(u.oustedBy, v) }))}
 	}
+}
+
+// detailDedicated says what some machines are kept for.
+func (s *Scheduler) detailDedicated(slots []int) string {
+	var to []string
+	for _, slot := range slots {
+		to = append(to, s.machines[slot].Dedicated)
+	}
+	return "to " + nameList(to)
+}
+
+// wantsPortOf reports whether a unit asks for a port that another holds.
+func (u *unit) wantsPortOf(v *unit) bool {
+	spec := u.spec
+	spec.Given = nil
+	return u != v && spec.sharesPort(v.spec)
 }
 
 // detailResources says what is short on any of some machines, and how much

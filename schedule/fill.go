@@ -48,7 +48,7 @@ func fine(groups []group) bool {
 func (s *Scheduler) fill(groups []group, p packing.Problem) bool {
 	var plain, rest []group
 	for _, g := range groups {
-		if g.plain && s.ledger.reporting == int64(s.alive.count()) {
+		if g.plain && s.dedicated.empty() && s.ledger.reporting == int64(s.alive.count()) {
 			plain = append(plain, g)
 		} else {
 			rest = append(rest, g)
@@ -91,7 +91,7 @@ func (s *Scheduler) fillOrder() []int {
 	l := &s.ledger
 	x, y := l.axes()[0], l.axes()[1]
 	var sum [2]int64
-	for slot := range s.alive.all {
+	for slot := range s.open.all {
 		row := slot * l.width
 		has := [2]int64{int64(l.meanOf(x, l.nominal[row+x])), int64(l.meanOf(y, l.nominal[row+y]))}
 		if len(s.machines[slot].residents) > 0 {

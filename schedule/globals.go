@@ -32,7 +32,7 @@ func (s *Scheduler) admitGlobalsAhead(slot int) {
 // lacks resources is admitted if makeRoom has made room.
 func (s *Scheduler) admitGlobalsBy(slot int, makeRoom func(g *unit) bool) {
 	for _, g := range s.globals {
-		if !s.suits(g, slot) || g.conflictsAt(slot) {
+		if !s.suits(g, slot) || g.conflictsAt(slot) || !s.portsFree(slot, g) {
 			continue
 		}
 		if !s.fitsAlone(slot, g) && !makeRoom(g) {
@@ -60,7 +60,7 @@ func (s *Scheduler) fitsAlone(slot int, u *unit) bool {
 func (s *Scheduler) displace(slot int, g *unit) bool {
 	var from []clump
 	for _, c := range s.clumps(slot) {
-		if c.priority <= g.spec.Priority && !slices.ContainsFunc(c.units, (*unit).pinned) {
+		if c.priority <= g.spec.Priority && !slices.ContainsFunc(c.units, (*unit).mustStay) {
 			from = append(from, c)
 		}
 	}
@@ -74,10 +74,19 @@ func (s *Scheduler) displace(slot int, g *unit) bool {
 	return ok
 }
 
+// mustStay reports whether a unit is not to be moved for a global one.
+func (u *unit) mustStay() bool {
+	return u.pinned() || u.spec.NotPreemptible || u.spec.NotMovable
+}
+
 // pinned reports whether a unit has only one machine to be on.
 func (u *unit) pinned() bool { return u.spec.MachineID != "" }
 
-// suits reports whether ID and metadata of a machine are what a unit asks for.
+// suits reports whether a machine is what a unit asks for by ID and metadata,
+// and not kept for others.
 func (s *Scheduler) suits(u *unit, slot int) bool {
-	return (u.need == nil || u.need.bits.has(slot)) && matchesID(s.machines[slot].Machine, u.spec.MachineID)
+	if u.need == nil && s.dedicated.has(slot) || u.need != nil && !u.need.bits.has(slot) {
+		return false
+	}
+	return matchesID(s.machines[slot].Machine, u.spec.MachineID)
 }

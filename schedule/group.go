@@ -41,7 +41,7 @@ func (s *Scheduler) pendingGroups() []group {
 
 func (s *Scheduler) newGroup(units []*unit) group {
 	g := group{name: units[0].name, priority: units[0].spec.Priority}
-	mask := s.alive.copyTo(s.scratch)
+	mask := s.open.copyTo(s.scratch)
 	s.scratch = mask
 	picky := false
 	for _, u := range units {
@@ -49,7 +49,8 @@ func (s *Scheduler) newGroup(units []*unit) group {
 		g.priority = max(g.priority, u.spec.Priority)
 		s.keepSuitable(mask, u)
 		s.keepPeers(mask, u, units)
-		picky = picky || len(u.conflicts) > 0 || slices.ContainsFunc(u.conflictHits, (*pattern).inUse)
+		picky = picky || len(u.conflicts) > 0 || slices.ContainsFunc(u.conflictHits, (*pattern).inUse) ||
+			len(u.spec.Ports) > 0 || u.spec.DynamicPorts > 0 || u.spec.MaxPerMachine > 0
 	}
 	n := mask.count()
 	if picky {
@@ -77,7 +78,8 @@ func (u *unit) choosy(company []*unit) bool {
 	stranger := func(name string) bool {
 		return !slices.ContainsFunc(company, func(v *unit) bool { return v.name == name })
 	}
-	return u.need != nil || u.spec.MachineID != "" || len(u.ousts)+len(u.oustedBy) > 0 || slices.ContainsFunc(u.peers, stranger)
+	return u.need != nil || u.spec.MachineID != "" || u.team != nil || len(u.prefers)+len(u.soft)+len(u.softHits) > 0 ||
+		len(u.ousts)+len(u.oustedBy) > 0 || slices.ContainsFunc(u.peers, stranger)
 }
 
 // connected splits units, sorted by name, into sets joined by MachineOf.

@@ -1,9 +1,7 @@
 package schedule
 
 import (
-	"maps"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -28,7 +26,17 @@ func (s *Scheduler) revive(slot int, m Machine) {
 	s.grid.touch(slot)
 	s.dirty.set(slot)
 	s.shortSlots(m.ID).set(slot)
+	s.describe(slot)
+}
+
+// describe enters what a machine says of itself into the indexes.
+func (s *Scheduler) describe(slot int) {
+	m := s.machines[slot].Machine
+	s.open.put(slot, m.State == Open)
+	s.draining.put(slot, m.State == Draining)
+	s.dedicated.put(slot, m.Dedicated != "")
 	s.fitMasks(slot)
+	s.locateAll(slot)
 }
 
 func (s *Scheduler) shortSlots(id string) *bitset {
@@ -68,7 +76,8 @@ func (s *Scheduler) forget(u *unit) {
 		s.globals = slices.DeleteFunc(s.globals, func(g *unit) bool { return g == u })
 		s.dirty = s.alive.copyTo(s.dirty)
 	}
-	for _, p := range slices.Concat(u.conflicts, u.replaces) {
+	s.leaveTeam(u)
+	for _, p := range slices.Concat(u.conflicts, u.replaces, u.soft) {
 		if p.refs--; p.refs == 0 {
 			s.garbage++
 		}
@@ -78,7 +87,10 @@ func (s *Scheduler) forget(u *unit) {
 	}
 	s.releaseMask(u.need)
 	s.relink = s.relink || s.replaces.any()
-	u.need, u.peers, u.conflicts, u.replaces = nil, nil, nil, nil
+	for _, k := range u.prefers {
+		s.releaseMask(k)
+	}
+	u.need, u.prefers, u.peers, u.conflicts, u.replaces, u.soft = nil, nil, nil, nil, nil, nil
 }
 
 // usePatterns gives a unit the patterns and peers of its spec.
@@ -94,6 +106,13 @@ func (s *Scheduler) usePatterns(u *unit) {
 		return
 	}
 	u.peers = peersOf(u.spec)
+	for _, glob := range distinct(u.spec.SoftConflicts) {
+		p, isNew := s.softConflicts.use(glob)
+		u.soft = append(u.soft, p)
+		if isNew {
+			s.findNames(p, func(v *unit) *[]*pattern { return &v.softHits })
+		}
+	}
 	for _, glob := range distinct(u.spec.Replaces) {
 		p, isNew := s.replaces.use(glob)
 		u.replaces = append(u.replaces, p)
@@ -134,6 +153,7 @@ func (s *Scheduler) findNames(p *pattern, hits func(*unit) *[]*pattern) {
 // findPatterns finds the patterns that match a new name.
 func (s *Scheduler) findPatterns(u *unit) {
 	u.conflictHits = s.conflicts.match(u.name)
+	u.softHits = s.softConflicts.match(u.name)
 	u.replaceHits = s.replaces.match(u.name)
 }
 
@@ -141,7 +161,11 @@ func (s *Scheduler) findPatterns(u *unit) {
 func (s *Scheduler) arrive(u *unit) {
 	s.settled = false
 	if u.known {
-		u.need = s.useMask(u.spec.Metadata)
+		u.need = s.needMask(u.spec)
+		for _, p := range u.spec.Prefer {
+			u.prefers = append(u.prefers, s.useMask("prefer "+p.Expr.String(), func(m Machine) bool { return p.Expr.Matches(m.Metadata) }))
+		}
+		s.joinTeam(u)
 		s.relink = s.relink || s.replaces.any()
 	}
 	if u.active() {
@@ -214,6 +238,8 @@ func (s *Scheduler) detach(u *unit) {
 // it out.
 func (s *Scheduler) hold(u *unit, slot, n int) {
 	u.count(slot, n)
+	s.holdPorts(u, slot, n)
+	s.holdTeam(u, slot, n)
 	s.counts.change(slot, n)
 	s.ledger.take(slot, &u.spec, int64(n))
 	s.grid.touch(slot)
@@ -226,6 +252,12 @@ func (u *unit) count(slot, n int) {
 		p.carrying.add(slot, n)
 	}
 	for _, p := range u.conflictHits {
+		p.matching.add(slot, n)
+	}
+	for _, p := range u.soft {
+		p.carrying.add(slot, n)
+	}
+	for _, p := range u.softHits {
 		p.matching.add(slot, n)
 	}
 }
@@ -243,66 +275,4 @@ func (u *unit) conflictsWith(v *unit) bool {
 		return slices.ContainsFunc(a.conflicts, func(p *pattern) bool { return slices.Contains(b.conflictHits, p) })
 	}
 	return u != v && (hits(u, v) || hits(v, u))
-}
-
-// mask is the slots with the metadata that some unit asks for.
-type mask struct {
-	key  string
-	need map[string][]string
-	refs int
-	bits bitset
-}
-
-func (s *Scheduler) useMask(need map[string][]string) *mask {
-	if len(need) == 0 {
-		return nil
-	}
-	key := maskKey(need)
-	k := s.masks[key]
-	if k == nil {
-		k = &mask{key: key, need: need}
-		s.masks[key] = k
-		for slot := range s.alive.all {
-			k.fit(slot, s.machines[slot].Machine)
-		}
-	}
-	k.refs++
-	return k
-}
-
-func (s *Scheduler) releaseMask(k *mask) {
-	if k == nil {
-		return
-	}
-	if k.refs--; k.refs == 0 {
-		delete(s.masks, k.key)
-	}
-}
-
-// fitMasks tests a machine whose metadata is new against all masks.
-func (s *Scheduler) fitMasks(slot int) {
-	for _, k := range s.masks {
-		k.fit(slot, s.machines[slot].Machine)
-	}
-}
-
-func (k *mask) fit(slot int, m Machine) {
-	if matchesMetadata(m.Metadata, k.need) {
-		k.bits.set(slot)
-	} else {
-		k.bits.clear(slot)
-	}
-}
-
-// maskKey is equal for equal needs.
-func maskKey(need map[string][]string) string {
-	var b []byte
-	for _, key := range slices.Sorted(maps.Keys(need)) {
-		b = strconv.AppendQuote(b, key)
-		for _, v := range distinct(need[key]) {
-			b = append(b, '=')
-			b = strconv.AppendQuote(b, v)
-		}
-	}
-	return string(b)
 }

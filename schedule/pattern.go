@@ -128,6 +128,22 @@ func (t *tally) add(slot, n int) {
 	}
 }
 
+func (t *tally) empty() bool { return len(t.few) == 0 && len(t.many) == 0 }
+
+// slots yields the slots with a count that is not zero, in no order.
+func (t *tally) slots(yield func(slot int) bool) {
+	for _, s := range t.few {
+		if !yield(s.slot) {
+			return
+		}
+	}
+	for slot := range t.many {
+		if !yield(slot) {
+			return
+		}
+	}
+}
+
 func (t *tally) at(slot int) int {
 	if t.many != nil {
 		return t.many[slot]

@@ -33,7 +33,7 @@ func (s *Scheduler) placeGroup(units []*unit) (again bool) {
 // fitTogether returns the units, each with all that it needs, that some machine
 // takes: going through them in order, all that can be added.
 func (s *Scheduler) fitTogether(units []*unit) []*unit {
-	mask := s.alive.copyTo(nil)
+	mask := s.open.copyTo(nil)
 	var fit []*unit
 	in := map[*unit]bool{}
 	for _, u := range units {
@@ -46,7 +46,7 @@ func (s *Scheduler) fitTogether(units []*unit) []*unit {
 		ok := true
 		for _, v := range all[len(fit):] {
 			s.narrow(try, v, all)
-			ok = ok && !slices.ContainsFunc(all, v.conflictsWith)
+			ok = ok && !slices.ContainsFunc(all, v.conflictsWith) && !slices.ContainsFunc(all, v.portsClash)
 		}
 		if ok && s.anyFits(try, all) {
 			mask, fit, in = try, all, seen
@@ -70,7 +70,7 @@ func (s *Scheduler) anyFits(mask bitset, units []*unit) bool {
 // them all; if there is none, nowhere. It reports whether another unit left for
 // them.
 func (s *Scheduler) placeTogether(units []*unit) (again bool) {
-	mask := s.alive.copyTo(s.scratch)
+	mask := s.open.copyTo(s.scratch)
 	s.scratch = mask
 	for _, u := range units {
 		s.narrow(mask, u, units)
@@ -79,7 +79,7 @@ func (s *Scheduler) placeTogether(units []*unit) (again bool) {
 	for _, u := range units {
 		s.ledger.addUnit(&s.parcel, &u.spec, 1)
 	}
-	slot := s.choose(mask, &s.parcel)
+	slot := s.chooseFor(units, mask, &s.parcel)
 	if slot < 0 {
 		return false
 	}
@@ -100,8 +100,12 @@ func (s *Scheduler) placeTogether(units []*unit) (again bool) {
 // bind gives a pending unit a place, as one of a part of the plan.
 func (s *Scheduler) bind(u *unit, slot, part int) {
 	s.touch(u, CodeNew, "")
-	u.bound, u.part = s.machines[slot].ID, part
-	s.settle(u)
+	u.part = part
+	var ports []uint16
+	if u.spec.DynamicPorts > 0 {
+		ports = s.choosePorts(u, slot)
+	}
+	s.rebind(u, s.machines[slot].ID, ports)
 	s.placed = append(s.placed, u)
 }
 
@@ -112,12 +116,17 @@ func (s *Scheduler) narrow(mask bitset, u *unit, with []*unit) {
 	s.keepPeers(mask, u, with)
 	s.dropConflicts(mask, u)
 	s.dropOusted(mask, u)
+	s.dropCrowded(mask, u, with)
+	s.dropPorts(mask, u, with)
+	s.dropUneven(mask, u, with)
 }
 
 func (s *Scheduler) keepSuitable(mask bitset, u *unit) {
 	s.keepID(mask, u)
 	if u.need != nil {
 		mask.and(u.need.bits)
+	} else {
+		mask.andNot(s.dedicated)
 	}
 }
 

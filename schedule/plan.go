@@ -31,6 +31,8 @@ type Step struct {
 	// are made. Until its wave is made a moving unit counts on From, during it
 	// on both machines: no wave brings two units that conflict together.
 	Wave int
+	// Ports are the dynamic ports that the unit is given on To.
+	Ports []uint16
 	// StopFirst: units wait for each other to leave in a ring. This one has to
 	// leave From before the first wave, and only arrives in its own.
 	StopFirst bool
@@ -81,6 +83,9 @@ func (s Step) String() string {
 	fmt.Fprintf(&b, "%d %s %s -> %s %s", s.Wave, s.Unit, orDash(s.From), orDash(s.To), s.Cause)
 	if s.By != "" {
 		b.WriteString(" by " + s.By)
+	}
+	if len(s.Ports) > 0 {
+		fmt.Fprintf(&b, " ports %d", s.Ports)
 	}
 	if s.StopFirst {
 		b.WriteString(" stop-first")

@@ -41,7 +41,7 @@ func (s *Scheduler) finish() Plan {
 	slices.SortFunc(moved, compareUnits)
 	p.Steps = s.steps(moved)
 	for _, u := range s.touched {
-		u.touched, u.from, u.cause, u.by, u.part = false, "", "", "", 0
+		u.touched, u.from, u.cause, u.by, u.part, u.had = false, "", "", "", 0, nil
 	}
 	s.touched, s.parts = nil, 0
 	clear(s.dirty)

@@ -28,6 +28,18 @@ func drawMachine(t *rapid.T, id string) schedule.Machine {
 	if zone := rapid.SampledFrom([]string{"", "x", "y", "y"}).Draw(t, "zone"); zone != "" {
 		m.Metadata = map[string]string{"zone": zone}
 	}
+	if rack := rapid.SampledFrom([]string{"", "1", "2"}).Draw(t, "rack"); rack != "" && m.Metadata != nil {
+		m.Metadata["rack"] = rack
+	}
+	if rapid.IntRange(0, 3).Draw(t, "state?") == 0 {
+		m.State = rapid.SampledFrom([]schedule.MachineState{schedule.Cordoned, schedule.Draining}).Draw(t, "state")
+	}
+	if rapid.IntRange(0, 9).Draw(t, "dedicated?") == 0 {
+		m.Dedicated = rapid.SampledFrom([]string{"zone=x", "zone=y"}).Draw(t, "dedicated")
+	}
+	if rapid.IntRange(0, 2).Draw(t, "ports?") == 0 {
+		m.PortRange = [2]uint16{1, rapid.Uint16Range(1, 4).Draw(t, "last port")}
+	}
 	if rapid.IntRange(0, 4).Draw(t, "reports") > 0 {
 		m.Capacity = &schedule.Resources{
 			CPU:      rapid.Int64Range(0, 8).Draw(t, "cpu"),
@@ -77,7 +89,36 @@ func drawUnit(t *rapid.T, name string) schedule.Unit {
 	if zones := some([]string{"x", "y"}, "zones", 3); zones != nil {
 		u.Metadata = map[string][]string{"zone": zones}
 	}
+	u.NotPreemptible = rapid.IntRange(0, 9).Draw(t, "not preemptible") == 0
+	u.NotMovable = rapid.IntRange(0, 9).Draw(t, "not movable") == 0
+	u.Hold = rapid.IntRange(0, 9).Draw(t, "hold") == 0
+	if require := some([]string{"zone=x", "zone!=y", "rack>1 || !rack"}, "require", 1); require != nil {
+		u.Require = parseExpr(require[0])
+	}
+	for _, prefer := range some([]string{"zone=y", "!rack"}, "prefer", 2) {
+		u.Prefer = append(u.Prefer, schedule.Preference{Weight: rapid.IntRange(-2, 2).Draw(t, "weight"), Expr: parseExpr(prefer)})
+	}
+	u.SoftConflicts = some(someGlobs, "soft conflicts", 2)
+	for range rapid.IntRange(-4, 2).Draw(t, "ports") {
+		u.Ports = append(u.Ports, schedule.Port{Number: rapid.Uint16Range(1, 5).Draw(t, "port"), UDP: rapid.IntRange(0, 3).Draw(t, "udp") == 0})
+	}
+	if u.Global {
+		return u
+	}
+	u.DynamicPorts = max(0, rapid.IntRange(-6, 2).Draw(t, "dynamic ports"))
+	u.MaxPerMachine = max(0, rapid.IntRange(-6, 2).Draw(t, "max per machine"))
+	if rapid.IntRange(0, 3).Draw(t, "spread?") == 0 {
+		u.Spread.Keys = rapid.SampledFrom([][]string{{"zone"}, {"rack"}, {"zone", "rack"}}).Draw(t, "spread")
+		u.Spread.MaxSkew = rapid.IntRange(0, 2).Draw(t, "max skew")
+	}
+	u.Spread.Group = rapid.SampledFrom([]string{"", "", "team"}).Draw(t, "group")
 	return u
+}
+
+func parseExpr(text string) *schedule.Expr {
+	e, err := schedule.ParseExpr(text)
+	must(err)
+	return e
 }
 
 func drawOptions(t *rapid.T) schedule.Options {
@@ -405,13 +446,26 @@ func (w *world) drawChange(t *rapid.T) string {
 	}
 }
 
+// useFleetOptions leaves units and machines nothing but what fleet knows.
+func (w *world) useFleetOptions() {
+	for name, u := range w.units {
+		w.units[name] = schedule.Unit{
+			Name: u.Name, Active: u.Active, Generation: u.Generation, Priority: u.Priority, MachineID: u.MachineID,
+			Metadata: u.Metadata, MachineOf: u.MachineOf, Conflicts: u.Conflicts, Replaces: u.Replaces, Global: u.Global,
+		}
+	}
+	for id, m := range w.machines {
+		w.machines[id] = schedule.Machine{ID: m.ID, Metadata: m.Metadata}
+	}
+}
+
 // The plain scan is the meaning of the index: each unit, in the order of
 // placement, goes to the machine with fewest units of those that WhyNot has
 // nothing against.
 func TestTheIndexFindsTheMachineThatAScanFinds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := drawWorld(t)
-		w.forgetRequests()
+		w.useFleetOptions()
 		w.opts = schedule.Options{}
 		w.placed = map[string]string{}
 		for name, u := range w.units {

@@ -12,13 +12,20 @@ type Code string
 // Why a unit may not be on a machine, in the order in which a machine is
 // tested; all but CodeMachineLost presume the one before passed.
 const (
-	CodeMachineLost Code = "machine-lost" // the machine is not in the cluster
-	CodeMachineID   Code = "machine-id"   // Unit.MachineID names another
-	CodeMetadata    Code = "metadata"     // Unit.Metadata asks for other metadata
-	CodePeer        Code = "peer"         // a unit of MachineOf is not there
-	CodeConflict    Code = "conflict"     // Conflicts, of either unit
-	CodeReplaced    Code = "replaced"     // a unit there replaces this one
-	CodeResource    Code = "resource"     // too little is left of what it requests
+	CodeMachineLost   Code = "machine-lost"     // the machine is not in the cluster
+	CodeCordoned      Code = "machine-cordoned" // it takes no new units
+	CodeDraining      Code = "machine-draining" // its units are to leave
+	CodeMachineID     Code = "machine-id"       // Unit.MachineID names another
+	CodeDedicated     Code = "dedicated"        // the machine is kept for others
+	CodeMetadata      Code = "metadata"         // Unit.Metadata asks for other metadata
+	CodeRequire       Code = "require"          // its metadata do not meet Unit.Require
+	CodePeer          Code = "peer"             // a unit of MachineOf is not there
+	CodeConflict      Code = "conflict"         // Conflicts, of either unit
+	CodeReplaced      Code = "replaced"         // a unit there replaces this one
+	CodeMaxPerMachine Code = "max-per-machine"  // as many of its group are there as may be
+	CodePort          Code = "port"             // a port is taken, or too few are left
+	CodeResource      Code = "resource"         // too little is left of what it requests
+	CodeSpread        Code = "spread"           // its group would be spread too unevenly
 )
 
 // Why a unit is placed, or on no machine at all.

@@ -1,9 +1,6 @@
 package schedule
 
 import (
-	"fmt"
-	"maps"
-	"path"
 	"slices"
 	"strings"
 )
@@ -20,7 +17,7 @@ func AdmitsGlobal(m Machine, on []Unit, u Unit) (bool, Reason) {
 	if !u.Active {
 		return false, Reason{Code: CodeInactive}
 	}
-	for _, r := range []Reason{whyNotID(m, u), whyNotMetadata(m, u), whyNotConflict(on, u), whyNotResource(m, on, u)} {
+	for _, r := range []Reason{whyUnsuitable(m, u), whyNotConflict(on, u), whyNotPort(m, on, u, false), whyNotResource(m, on, u)} {
 		if r.Code != "" {
 			return false, r
 		}
@@ -44,8 +41,8 @@ func WhyNot(c Cluster, unit, machine string) []Reason {
 	}
 	on := c.on(m, u)
 	reasons := []Reason{
-		whyNotID(m, u), whyNotMetadata(m, u), c.whyNotPeer(m, on, u),
-		whyNotConflict(on, u), c.whyNotReplaced(on, u), whyNotResource(m, on, u),
+		c.whyNotOpen(m, u), whyNotID(m, u), whyNotDedicated(m, u), whyNotMetadata(m, u), whyNotRequire(m, u), c.whyNotPeer(m, on, u),
+		whyNotConflict(on, u), c.whyNotReplaced(on, u), whyNotCrowded(on, u, c.limits()[u.group()]), whyNotPort(m, on, u, c.Placed[u.Name] == m.ID), whyNotResource(m, on, u), c.whyNotSpread(m, u),
 	}
 	return slices.DeleteFunc(reasons, func(r Reason) bool { return r.Code == "" })
 }
@@ -92,163 +89,6 @@ func (c Cluster) machine(id string) (Machine, bool) {
 		return Machine{}, false
 	}
 	return c.Machines[i], true
-}
-
-// shortID is how many characters of a machine ID name it in MachineID.
-const shortID = 8
-
-func matchesID(m Machine, id string) bool {
-	return id == "" || id == m.ID || len(id) == shortID && strings.HasPrefix(m.ID, id)
-}
-
-func whyNotID(m Machine, u Unit) Reason {
-	if matchesID(m, u.MachineID) {
-		return Reason{}
-	}
-	return Reason{CodeMachineID, detailID(u)}
-}
-
-func detailID(u Unit) string { return "is not " + u.MachineID }
-
-func matchesMetadata(have map[string]string, need map[string][]string) bool {
-	for key, values := range need {
-		if v, ok := have[key]; !ok || !slices.Contains(values, v) {
-			return false
-		}
-	}
-	return true
-}
-
-func whyNotMetadata(m Machine, u Unit) Reason {
-	if matchesMetadata(m.Metadata, u.Metadata) {
-		return Reason{}
-	}
-	return Reason{CodeMetadata, detailMetadata(u, m)}
-}
-
-// detailMetadata names the keys that any of the machines has wrong.
-func detailMetadata(u Unit, machines ...Machine) string {
-	var parts []string
-	for _, key := range slices.Sorted(maps.Keys(u.Metadata)) {
-		values := u.Metadata[key]
-		wrong := func(m Machine) bool {
-			v, ok := m.Metadata[key]
-			return !ok || !slices.Contains(values, v)
-		}
-		if slices.ContainsFunc(machines, wrong) {
-			parts = append(parts, fmt.Sprintf("%s is not in {%s}", key, strings.Join(values, ", ")))
-		}
-	}
-	return strings.Join(parts, ", ")
-}
-
-// whyNotPeer looks for the units of MachineOf on machine m.
-func (c Cluster) whyNotPeer(m Machine, on []Unit, u Unit) Reason {
-	if u.Global {
-		return Reason{}
-	}
-	var parts []string
-	for _, name := range peersOf(u) {
-		if slices.ContainsFunc(on, func(v Unit) bool { return v.Name == name }) {
-			continue
-		}
-		peer, known := c.unit(name)
-		at := c.Placed[name]
-		if _, there := c.machine(at); !there {
-			at = ""
-		}
-		parts = append(parts, detailPeer(name, known, peer, at))
-	}
-	if parts == nil {
-		return Reason{}
-	}
-	return Reason{CodePeer, strings.Join(parts, ", ")}
-}
-
-// detailPeer says what is wrong with a peer that is not on a machine; at is the
-// machine where it is.
-func detailPeer(name string, known bool, peer Unit, at string) string {
-	switch {
-	case !known:
-		return "needs " + name + ", which is unknown"
-	case !peer.Active:
-		return "needs " + name + ", which is inactive"
-	case peer.Global:
-		return "needs " + name + ", which is global and not there"
-	case at == "":
-		return "needs " + name + ", which is not placed"
-	}
-	return "needs " + name + ", which is on " + at
-}
-
-// peersOf returns the names in MachineOf, sorted, each once, without u itself.
-func peersOf(u Unit) []string {
-	if len(u.MachineOf) == 0 {
-		return nil
-	}
-	names := slices.Compact(slices.Sorted(slices.Values(u.MachineOf)))
-	return slices.DeleteFunc(names, func(name string) bool { return name == u.Name })
-}
-
-func whyNotConflict(on []Unit, u Unit) Reason {
-	return namedReason(CodeConflict, "with ", on, func(v Unit) bool { return inConflict(u, v) })
-}
-
-func inConflict(a, b Unit) bool {
-	return a.Name != b.Name && (anyMatches(a.Conflicts, b.Name) || anyMatches(b.Conflicts, a.Name))
-}
-
-func anyMatches(globs []string, name string) bool {
-	return slices.ContainsFunc(globs, func(glob string) bool {
-		ok, err := path.Match(glob, name)
-		return ok && err == nil
-	})
-}
-
-// replaces reports whether v asks for u to leave when it comes.
-func replaces(v, u Unit) bool {
-	return !v.Global && !u.Global && v.Name != u.Name && anyMatches(v.Replaces, u.Name)
-}
-
-func (c Cluster) whyNotReplaced(on []Unit, u Unit) Reason {
-	if !slices.ContainsFunc(on, func(v Unit) bool { return replaces(v, u) }) {
-		return Reason{}
-	}
-	rings := replaceRings(c.Units)
-	return namedReason(CodeReplaced, "by ", on, func(v Unit) bool { return replaces(v, u) && rings[v.Name] != rings[u.Name] })
-}
-
-// whyNotResource compares what u requests with what the others leave.
-func whyNotResource(m Machine, on []Unit, u Unit) Reason {
-	var taken Resources
-	for _, v := range on {
-		taken = taken.plus(v.Request)
-	}
-	var parts []string
-	for _, name := range u.Request.names() {
-		if free := m.capacity(name) - taken.of(name); u.Request.of(name) > free {
-			parts = append(parts, detailResource(name, u.Request.of(name), free))
-		}
-	}
-	if parts == nil {
-		return Reason{}
-	}
-	return Reason{CodeResource, strings.Join(parts, ", ")}
-}
-
-// capacity is what the machine has of a resource.
-func (m Machine) capacity(name string) int64 {
-	switch {
-	case m.Capacity != nil:
-		return m.Capacity.of(name)
-	case name == nameCPU || name == nameMemory || name == nameDisk:
-		return unlimited
-	}
-	return 0
-}
-
-func detailResource(name string, need, free int64) string {
-	return fmt.Sprintf("%s: needs %s, %s free", name, formatAmount(name, need), formatAmount(name, max(0, free)))
 }
 
 // namedReason names the first few of the units that meet a condition.

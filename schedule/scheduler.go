@@ -30,18 +30,25 @@ type Scheduler struct {
 	units   map[string]*unit // every name that is set or bound
 	globals []*unit          // active global units, by name
 
-	slots    map[string]int     // by machine ID
-	machines []*machine         // by slot, in order of ID
-	alive    bitset             // slots of machines that are in the cluster
-	short    map[string]*bitset // slots by shortened ID
-	counts   counts             // of units, on the machines alive
-	ledger   ledger             // of resources
-	grid     grid               // machines by shares
-	scoring  Strategy           // which the search goes by
+	slots     map[string]int     // by machine ID
+	machines  []*machine         // by slot, in order of ID
+	alive     bitset             // slots of machines that are in the cluster
+	open      bitset             // those of them that take units
+	draining  bitset             // those that units are to leave
+	dedicated bitset             // those that do not take just any unit
+	short     map[string]*bitset // slots by shortened ID
+	counts    counts             // of units, on the machines alive
+	ledger    ledger             // of resources
+	grid      grid               // machines by shares
+	scoring   Strategy           // which the search goes by
 
-	masks     map[string]*mask
-	conflicts patterns // of Unit.Conflicts
-	replaces  patterns // of Unit.Replaces
+	masks         map[string]*mask
+	conflicts     patterns         // of Unit.Conflicts
+	replaces      patterns         // of Unit.Replaces
+	softConflicts patterns         // of Unit.SoftConflicts
+	ports         map[Port]*tally  // slots where a port is held
+	teams         map[string]*team // by name of the spread group
+	topologies    map[string]*topology
 
 	// Plan looks at these alone.
 	dirty   bitset             // slots where a unit may have become invalid
@@ -73,6 +80,8 @@ type machine struct {
 	Machine
 	residents []*unit // placed here, in no order; unit.pos is the index
 	globals   []*unit // admitted here, by name
+	ranged    int     // ports of the range that units there take
+	dynamic   int     // units there that have dynamic ports
 }
 
 // unit is all there is to a name.
@@ -85,14 +94,19 @@ type unit struct {
 	// at is the slot where the unit holds a place, -1 for none: it is bound
 	// there, active, not global, and the machine is alive.
 	at, pos int
+	aside   bool   // not counted at the moment though it has a place
 	on      bitset // slots that admit it, if global
 
 	need      *mask    // nil: any metadata
+	prefers   []*mask  // as Unit.Prefer
 	peers     []string // MachineOf
 	conflicts []*pattern
 	replaces  []*pattern
+	soft      []*pattern // SoftConflicts
 	// Patterns, of whatever unit, that match the name.
-	conflictHits, replaceHits []*pattern
+	conflictHits, replaceHits, softHits []*pattern
+	team                                *team     // nil if where others of its group are matters to none
+	spreads                             []*spread // as Unit.Spread.Keys, the widest domains first
 
 	// The units that leave a machine when this one comes, and the reverse.
 	// Valid unless Scheduler.relink.
@@ -104,6 +118,7 @@ type unit struct {
 	cause   Code
 	by      string
 	part    int
+	had     []uint16 // the ports it was given there
 }
 
 // New returns an empty Scheduler. Options that Compute would refuse count as
@@ -119,17 +134,21 @@ func New(o Options) *Scheduler {
 
 func (s *Scheduler) empty() {
 	*s = Scheduler{
-		opts:      s.opts,
-		scoring:   s.opts.Strategy,
-		ledger:    newLedger(),
-		units:     map[string]*unit{},
-		slots:     map[string]int{},
-		short:     map[string]*bitset{},
-		masks:     map[string]*mask{},
-		conflicts: newPatterns(),
-		replaces:  newPatterns(),
-		stray:     map[*unit]struct{}{},
-		pending:   map[*unit]struct{}{},
+		opts:          s.opts,
+		scoring:       s.opts.Strategy,
+		ledger:        newLedger(),
+		units:         map[string]*unit{},
+		slots:         map[string]int{},
+		short:         map[string]*bitset{},
+		masks:         map[string]*mask{},
+		conflicts:     newPatterns(),
+		replaces:      newPatterns(),
+		softConflicts: newPatterns(),
+		ports:         map[Port]*tally{},
+		teams:         map[string]*team{},
+		topologies:    map[string]*topology{},
+		stray:         map[*unit]struct{}{},
+		pending:       map[*unit]struct{}{},
 	}
 }
 
@@ -156,6 +175,9 @@ func (s *Scheduler) rebuild(c Cluster) {
 		u := &unit{name: v.Name, known: true, spec: v, at: -1}
 		s.units[v.Name] = u
 		s.usePatterns(u)
+		if v.Active && !v.Global && v.asksCompany() {
+			s.formTeam(v.group())
+		}
 	}
 	s.rebuilding = false
 	for _, u := range s.units {
@@ -165,6 +187,9 @@ func (s *Scheduler) rebuild(c Cluster) {
 		s.entry(name).bound = id
 	}
 	for _, u := range s.units {
+		if u.bound == "" {
+			u.spec.Given = nil
+		}
 		s.arrive(u)
 	}
 }
@@ -208,12 +233,7 @@ func (s *Scheduler) SetMachine(m Machine) error {
 	case sameMachine(s.machines[slot].Machine, m):
 		return nil
 	default:
-		s.ledger.report(s.machines[slot].Machine, -1)
-		s.ledger.report(m, 1)
-		s.machines[slot].Machine = m
-		s.ledger.setCapacity(slot, m)
-		s.grid.touch(slot)
-		s.fitMasks(slot)
+		s.change(slot, m)
 	}
 	s.settled = false
 	s.dirty.set(slot)
@@ -223,6 +243,25 @@ func (s *Scheduler) SetMachine(m Machine) error {
 		}
 	}
 	return nil
+}
+
+// change replaces what is known of a machine. What it holds is taken out
+// meanwhile, as what that counts for may change.
+func (s *Scheduler) change(slot int, m Machine) {
+	old := s.machines[slot]
+	held := slices.Concat(old.residents, old.globals)
+	for _, u := range held {
+		s.hold(u, slot, -1)
+	}
+	s.ledger.report(old.Machine, -1)
+	s.ledger.report(m, 1)
+	old.Machine = m
+	s.ledger.setCapacity(slot, m)
+	s.grid.touch(slot)
+	s.describe(slot)
+	for _, u := range held {
+		s.hold(u, slot, 1)
+	}
 }
 
 // RemoveMachine tells that a machine is lost. What is placed on it stays bound
@@ -236,6 +275,7 @@ func (s *Scheduler) RemoveMachine(id string) {
 	s.garbage++
 	m := s.machines[slot]
 	s.alive.clear(slot)
+	s.open.clear(slot)
 	for len(m.residents) > 0 {
 		s.settle(m.residents[len(m.residents)-1])
 	}
@@ -247,6 +287,7 @@ func (s *Scheduler) RemoveMachine(id string) {
 	for _, k := range s.masks {
 		k.bits.clear(slot)
 	}
+	s.draining.clear(slot)
 	s.shortSlots(id).clear(slot)
 }
 
@@ -262,6 +303,9 @@ func (s *Scheduler) SetUnit(v Unit) error {
 	}
 	s.forget(u)
 	u.known, u.spec = true, v
+	if u.bound == "" {
+		u.spec.Given = nil
+	}
 	s.usePatterns(u)
 	s.arrive(u)
 	return nil
@@ -280,24 +324,29 @@ func (s *Scheduler) RemoveUnit(name string) {
 }
 
 // Bind tells that a unit is placed on a machine; neither need be known. It
-// refuses an empty name or ID.
+// refuses an empty name or ID. If the unit was elsewhere before, SetUnit tells
+// what ports it was given.
 func (s *Scheduler) Bind(unit, machine string) error {
 	if unit == "" || machine == "" {
 		return fmt.Errorf("placement of unit %q on machine %q: neither may be empty", unit, machine)
 	}
 	u := s.entry(unit)
-	if u.bound == machine {
-		return nil
+	if u.bound != machine {
+		s.rebind(u, machine, nil)
 	}
-	u.bound = machine
-	s.settle(u)
 	return nil
 }
 
 // Unbind tells that a unit is placed nowhere.
 func (s *Scheduler) Unbind(unit string) {
 	if u := s.units[unit]; u != nil && u.bound != "" {
-		u.bound = ""
-		s.settle(u)
+		s.rebind(u, "", nil)
 	}
+}
+
+// rebind makes a unit placed on another machine, or on none.
+func (s *Scheduler) rebind(u *unit, machine string, ports []uint16) {
+	s.detach(u)
+	u.bound, u.spec.Given = machine, ports
+	s.settle(u)
 }

@@ -159,13 +159,25 @@ func (w *world) removeUnit(name string) {
 }
 
 func (w *world) place(unit, machine string) error {
+	if w.placed[unit] != machine {
+		w.give(unit, nil)
+	}
 	w.placed[unit] = machine
 	return w.live.Bind(unit, machine)
 }
 
 func (w *world) unplace(unit string) {
 	delete(w.placed, unit)
+	w.give(unit, nil)
 	w.live.Unbind(unit)
+}
+
+// give notes which ports a unit has.
+func (w *world) give(unit string, ports []uint16) {
+	if u, ok := w.units[unit]; ok {
+		u.Given = ports
+		w.units[unit] = u
+	}
 }
 
 // apply carries out a plan on the cluster; the Scheduler has done so already.
@@ -176,6 +188,7 @@ func (w *world) apply(p schedule.Plan) {
 		} else {
 			w.placed[s.Unit] = s.To
 		}
+		w.give(s.Unit, s.Ports)
 	}
 }
 
