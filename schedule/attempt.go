@@ -23,6 +23,7 @@ type attempt struct {
 	number   int
 	places   []placement
 	unplaced []int // priorities of the units left, the highest first
+	uneven   int   // the squares of how many of a team are in a domain
 	cost     int64 // the size of the machines in use
 }
 
@@ -70,7 +71,7 @@ func (s *Scheduler) ways(groups []group) []way {
 	case len(groups) > largeBatch:
 		return []way{s.searched, s.byName}
 	}
-	return []way{s.searched, s.greedily, s.byName, s.inOrder}
+	return []way{s.searched, s.greedily, s.byName, s.inOrder, s.spreadFirst}
 }
 
 // otherWays returns what else to try before units are left without a place.
@@ -117,6 +118,23 @@ func (s *Scheduler) byName(groups []group) bool {
 	return s.inOrder(groups)
 }
 
+// spreadFirst is inOrder, but those that are to be spread have the first choice.
+func (s *Scheduler) spreadFirst(groups []group) bool {
+	groups = slices.Clone(groups)
+	isSpread := func(u *unit) bool { return len(u.spreads) > 0 }
+	slices.SortStableFunc(groups, func(a, b group) int {
+		spread := 0
+		if slices.ContainsFunc(a.units, isSpread) {
+			spread--
+		}
+		if slices.ContainsFunc(b.units, isSpread) {
+			spread++
+		}
+		return cmp.Or(cmp.Compare(b.priority, a.priority), spread)
+	})
+	return s.inOrder(groups)
+}
+
 // inBalance is inOrder by Balance: of all strategies it strands the fewest units
 // when there is hardly room for all.
 func (s *Scheduler) inBalance(groups []group) bool {
@@ -151,6 +169,13 @@ func (s *Scheduler) assess() attempt {
 		a.unplaced = append(a.unplaced, u.spec.Priority)
 	}
 	slices.SortFunc(a.unplaced, func(x, y int) int { return cmp.Compare(y, x) })
+	for _, t := range s.teams {
+		for _, sp := range t.spreads {
+			for _, n := range sp.counts {
+				a.uneven += n * n
+			}
+		}
+	}
 	return a
 }
 
@@ -167,7 +192,7 @@ func (s *Scheduler) inUse() int64 {
 
 // before reports whether an attempt is better than another.
 func (a attempt) before(b attempt) bool {
-	return cmp.Or(slices.Compare(a.unplaced, b.unplaced), cmp.Compare(a.cost, b.cost)) < 0
+	return cmp.Or(slices.Compare(a.unplaced, b.unplaced), cmp.Compare(a.uneven, b.uneven), cmp.Compare(a.cost, b.cost)) < 0
 }
 
 // undo takes all that was placed in an attempt out again.

@@ -17,7 +17,9 @@ func (v Violation) String() string { return v.Unit + " on " + v.Machine + ": " +
 // Check returns what is wrong with the placements of a cluster, by unit: nothing
 // for one that a plan has made whole. Of two units that cannot stay together it
 // names the one to leave; of units that request more in sum than their machine
-// has, each that has a part in it. It looks at pairs of units, by the rules and without
+// has, or want one port, each that has a part in it. Nothing is wrong with a
+// unit that has not left a draining machine yet, and a spread that has become
+// uneven may stay so. It looks at pairs of units, by the rules and without
 // the indexes that Compute uses, so each is a test of the other.
 func Check(c Cluster) []Violation {
 	units := make(map[string]Unit, len(c.Units))

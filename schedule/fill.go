@@ -54,7 +54,7 @@ func (s *Scheduler) fill(groups []group, p packing.Problem) bool {
 			rest = append(rest, g)
 		}
 	}
-	s.inOrder(rest)
+	s.spreadFirst(rest)
 	slots := s.fillOrder()
 	width := len(s.ledger.names)
 	for _, slot := range slots {

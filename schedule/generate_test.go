@@ -83,6 +83,8 @@ func (e *estate) addService() []schedule.Unit {
 	}
 	var meta map[string][]string
 	var conflicts []string
+	var ports []schedule.Port
+	var spread schedule.Spread
 	switch e.rng.pick(40, 15, 10, 10, 10, 5, 5, 5) {
 	case 1:
 		meta = map[string][]string{"disk": {"ssd"}}
@@ -92,6 +94,14 @@ func (e *estate) addService() []schedule.Unit {
 		meta = map[string][]string{"zone": {fmt.Sprintf("z%d", a), fmt.Sprintf("z%d", b)}}
 	case 3:
 		conflicts = []string{fmt.Sprintf("svc%03d@*.service", s)}
+	case 4:
+		if e.full {
+			spread.Keys = []string{"zone"}
+		}
+	case 5:
+		if e.full {
+			ports = []schedule.Port{{Number: uint16(8000 + s)}}
+		}
 	case 6:
 		meta = map[string][]string{"arch": {"arm64"}}
 	case 7:
@@ -103,7 +113,7 @@ func (e *estate) addService() []schedule.Unit {
 	first := len(e.units)
 	for i := range replicas {
 		name := fmt.Sprintf("svc%03d@%d.service", s, i)
-		e.units = append(e.units, schedule.Unit{Name: name, Active: true, Generation: uint64(s), Metadata: meta, Conflicts: conflicts, Request: request})
+		e.units = append(e.units, schedule.Unit{Name: name, Active: true, Generation: uint64(s), Metadata: meta, Conflicts: conflicts, Request: request, Ports: ports, Spread: spread})
 		if sidekick {
 			e.units = append(e.units, schedule.Unit{
 				Name: fmt.Sprintf("svc%03d-sk@%d.service", s, i), Active: true, Generation: uint64(s), MachineOf: []string{name}, Request: e.small(),

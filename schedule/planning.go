@@ -21,12 +21,24 @@ func (s *Scheduler) Plan() Plan {
 			s.validate(slot)
 		}
 		for range maxPasses {
-			if again := s.placePending(); !again {
+			again := s.placePending()
+			if !again && (len(s.placed) == 0 || !s.unevennessBars()) {
 				break
 			}
 		}
 	}
 	return s.finish()
+}
+
+// unevennessBars reports whether a unit may be without a place only because its
+// group was spread too unevenly, which a later placement can have changed.
+func (s *Scheduler) unevennessBars() bool {
+	for u := range s.pending {
+		if u.spec.Spread.MaxSkew > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // finish turns what was touched into a Plan.

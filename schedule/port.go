@@ -42,6 +42,7 @@ func (s *Scheduler) holdPorts(u *unit, slot, n int) {
 	m.ranged += n * m.rangedBy(u.spec)
 	if u.spec.DynamicPorts > 0 {
 		m.dynamic += n
+		s.ranges.put(slot, m.dynamic > 0)
 	}
 }
 
@@ -77,7 +78,11 @@ func (s *Scheduler) dropPorts(mask bitset, u *unit, with []*unit) {
 	if len(u.spec.Ports) == 0 && u.spec.DynamicPorts == 0 {
 		return
 	}
-	for slot := range mask.all {
+	slots := mask.allWith(s.ranges) // where no unit has dynamic ports, the range does not matter
+	if slices.ContainsFunc(with, func(v *unit) bool { return v.spec.DynamicPorts > 0 }) {
+		slots = mask.all
+	}
+	for slot := range slots {
 		if s.machines[slot].rangeTooSmall(with...) {
 			mask.clear(slot)
 		}

@@ -319,6 +319,13 @@ func TestMalformedInputIsRefused(t *testing.T) {
 		{in: schedule.Cluster{Units: []schedule.Unit{{Name: "a.service", Request: schedule.Resources{CPU: -1}}}}, want: `unit "a.service": request: cpu is -1, want 0 to 2251799813685248`},
 		{in: schedule.Cluster{Units: []schedule.Unit{{Name: "a.service", Estimate: schedule.Resources{Counters: map[string]int64{"cpu": 1}}}}}, want: `unit "a.service": estimate: counter cpu has the name of a resource`},
 		{in: schedule.Cluster{Machines: []schedule.Machine{{ID: "m1", Capacity: &schedule.Resources{Disk: 1 << 60}}}}, want: `machine "m1": capacity: disk is 1152921504606846976, want 0 to 2251799813685248`},
+		{in: schedule.Cluster{Machines: []schedule.Machine{{ID: "m1", State: 7}}}, want: `machine "m1": unknown state 7`},
+		{in: schedule.Cluster{Machines: []schedule.Machine{{ID: "m1", Dedicated: "gpu"}}}, want: `machine "m1": dedicated is "gpu", want KEY=VALUE`},
+		{in: schedule.Cluster{Machines: []schedule.Machine{{ID: "m1", PortRange: [2]uint16{9, 8}}}}, want: `machine "m1": ports from 9 to 8 are none`},
+		{in: schedule.Cluster{Units: []schedule.Unit{{Name: "a.service", DynamicPorts: -1}}}, want: `unit "a.service": dynamic ports is -1, want 0 to 65535`},
+		{in: schedule.Cluster{Units: []schedule.Unit{{Name: "a.service", Prefer: []schedule.Preference{{Weight: 101, Expr: parseExpr("a=b")}}}}}, want: `unit "a.service": weight of preference "a=b" is 101, want -100 to 100`},
+		{in: schedule.Cluster{Units: []schedule.Unit{{Name: "a.service", Global: true, MaxPerMachine: 1}}}, want: `unit "a.service": a global unit has no spread, no limit per machine and no dynamic ports`},
+		{opts: schedule.Options{Effort: 9}, want: "unknown effort 9"},
 		{opts: schedule.Options{Strategy: 9}, want: "unknown strategy 9"},
 	} {
 		if _, err := schedule.Compute(c.in, c.opts); err == nil || err.Error() != c.want {
@@ -338,6 +345,55 @@ func TestTheOrderOfTheInputDoesNotMatter(t *testing.T) {
 		got, err := schedule.Compute(c, w.opts)
 		if err != nil || got.String() != want {
 			t.Errorf("got: %v\n%s\nwant:\n%s\n%+v", err, got, want, c)
+		}
+	})
+}
+
+// Between waves, and while one is made, no machine has to hold more than it can,
+// unless it had to before.
+func TestNoWaveOvercommitsAMachine(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := drawWorld(t)
+		p := w.compute(t)
+		type place struct{ unit, machine string }
+		held := map[place]bool{} // a moving unit holds two places
+		for name, id := range w.placed {
+			held[place{name, id}] = true
+		}
+		memory := func() map[string]int64 {
+			sum := map[string]int64{}
+			for at := range held {
+				if u := w.units[at.unit]; u.Active && !u.Global {
+					sum[at.machine] += u.Request.Memory
+				}
+			}
+			return sum
+		}
+		before := memory()
+		for _, s := range p.Steps {
+			if s.StopFirst {
+				delete(held, place{s.Unit, s.From})
+			}
+		}
+		for wave := 0; len(p.Steps) > 0; wave++ {
+			n := slices.IndexFunc(p.Steps, func(s schedule.Step) bool { return s.Wave != wave })
+			if n < 0 {
+				n = len(p.Steps)
+			}
+			for _, s := range p.Steps[:n] {
+				if s.To != "" {
+					held[place{s.Unit, s.To}] = true
+				}
+			}
+			for id, sum := range memory() {
+				if m := w.machines[id]; m.Capacity != nil && sum > max(m.Capacity.Memory, before[id]) {
+					t.Fatalf("wave %d: %s holds %d of memory, has %d\nplan:\n%s%+v", wave, id, sum, m.Capacity.Memory, p, w.cluster())
+				}
+			}
+			for _, s := range p.Steps[:n] {
+				delete(held, place{s.Unit, s.From})
+			}
+			p.Steps = p.Steps[n:]
 		}
 	})
 }

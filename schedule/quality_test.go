@@ -2,6 +2,9 @@ package schedule_test
 
 import (
 	"flag"
+	"maps"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -69,7 +72,8 @@ func TestPackIsDense(t *testing.T) {
 		{0, false, 4330},
 	} {
 		c := schedule.Cluster{Machines: machinesOf(1601, 10000, row.equal), Units: unitsOf(1602, 100000, row.classes), Placed: map[string]string{}}
-		reached := costOf(c, plan(t, c, schedule.Pack))
+		plan(t, c, schedule.Pack)
+		reached := costOf(c)
 		t.Logf("classes=%-3d equal=%-5v %8.0f %8.0f", row.classes, row.equal, row.accept, reached)
 		if reached > row.accept {
 			t.Errorf("classes=%d equal=%v: machines in use cost %.0f, want at most %.0f", row.classes, row.equal, reached, row.accept)
@@ -91,7 +95,7 @@ func plan(t *testing.T, c schedule.Cluster, strategy schedule.Strategy) schedule
 }
 
 // costOf is how many machines of the first shape those in use amount to.
-func costOf(c schedule.Cluster, p schedule.Plan) float64 {
+func costOf(c schedule.Cluster) float64 {
 	used := map[string]bool{}
 	for _, id := range c.Placed {
 		used[id] = true
@@ -152,18 +156,21 @@ func TestConstrainedUnitsFit(t *testing.T) {
 		unplaced           int // at most
 		machinesUsed       int // at most, if not 0
 		cost               float64
+		skew               int // in sum, at most
 		long               bool
 	}{
-		{260, 400, schedule.Balance, 0, 0, 0, false},
-		{255, 400, schedule.Balance, 50, 0, 0, true},
-		{280, 400, schedule.Pack, 0, 277, 0, true},
-		{1000, 400, schedule.Pack, 0, 0, 278, true},
+		{260, 400, schedule.Balance, 0, 0, 0, 44, false},
+		{255, 400, schedule.Balance, 50, 0, 0, 44, true},
+		{280, 400, schedule.Pack, 0, 277, 0, 44, true},
+		{1000, 400, schedule.Pack, 0, 0, 278, 44, true},
+		{10000, 4000, schedule.Balance, 0, 0, 0, 348, true},
+		{10000, 4000, schedule.LeastLoaded, 0, 0, 0, 348, true},
+		{10000, 4000, schedule.Pack, 0, 0, 0, 348, true},
 	} {
 		if row.long && !*all {
 			continue
 		}
-		e := newFullEstate(1800, 1801, row.machines, row.services)
-		c := e.cluster()
+		c := newFullEstate(1800, 1801, row.machines, row.services).cluster()
 		start := time.Now()
 		p := plan(t, c, row.strategy)
 		took := time.Since(start)
@@ -174,11 +181,38 @@ func TestConstrainedUnitsFit(t *testing.T) {
 		for _, id := range c.Placed {
 			used[id] = true
 		}
-		cost := costOf(c, p)
-		t.Logf("%d machines, strategy %d: %d unplaced (asked %d), %d machines (%d), cost %.0f (%.0f), in %s",
-			row.machines, row.strategy, p.Stats.Unplaced, row.unplaced, len(used), row.machinesUsed, cost, row.cost, took.Round(time.Millisecond))
-		if p.Stats.Unplaced > row.unplaced || row.machinesUsed > 0 && len(used) > row.machinesUsed || row.cost > 0 && cost > row.cost {
+		cost := costOf(c)
+		skew, worst := skewOf(c)
+		t.Logf("%d machines, strategy %d: asked/reached: unplaced %d/%d, machines %d/%d, cost %.0f/%.0f, skew %d/%d, worst 1/%d, in %s",
+			row.machines, row.strategy, row.unplaced, p.Stats.Unplaced, row.machinesUsed, len(used), row.cost, cost, row.skew, skew, worst, took.Round(time.Millisecond))
+		if p.Stats.Unplaced > row.unplaced || row.machinesUsed > 0 && len(used) > row.machinesUsed || row.cost > 0 && cost > row.cost ||
+			skew > row.skew || worst > 1 {
 			t.Errorf("%d machines, strategy %d: not as asked", row.machines, row.strategy)
 		}
 	}
+}
+
+// skewOf is by how many units the zones differ, of all services that are to be
+// spread in sum, and of the worst.
+func skewOf(c schedule.Cluster) (sum, worst int) {
+	zone := map[string]string{}
+	for _, m := range c.Machines {
+		zone[m.ID] = m.Metadata["zone"]
+	}
+	counts := map[string]map[string]int{}
+	for _, u := range c.Units {
+		if id := c.Placed[u.Name]; id != "" && len(u.Spread.Keys) > 0 {
+			service, _, _ := strings.Cut(u.Name, "@")
+			if counts[service] == nil {
+				counts[service] = map[string]int{"z0": 0, "z1": 0, "z2": 0, "z3": 0, "z4": 0}
+			}
+			counts[service][zone[id]]++
+		}
+	}
+	for _, byZone := range counts {
+		n := slices.Sorted(maps.Values(byZone))
+		sum += n[len(n)-1] - n[0]
+		worst = max(worst, n[len(n)-1]-n[0])
+	}
+	return sum, worst
 }

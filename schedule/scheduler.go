@@ -47,6 +47,7 @@ type Scheduler struct {
 	replaces      patterns         // of Unit.Replaces
 	softConflicts patterns         // of Unit.SoftConflicts
 	ports         map[Port]*tally  // slots where a port is held
+	ranges        bitset           // slots with units that have dynamic ports
 	teams         map[string]*team // by name of the spread group
 	topologies    map[string]*topology
 

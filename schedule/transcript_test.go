@@ -18,10 +18,13 @@ import (
 //
 //	options WORD ...    begins anew: balance, least-loaded, pack
 //	set                 one change a line; kept from one command to the next:
-//	                      machine ID [cap=RESOURCES] [key=value ...]
-//	                      unit NAME [req=RESOURCES] [est=RESOURCES]
-//	                                [inactive] [global] [gen=N] [prio=N] [id=ID] [meta=key:value ...]
-//	                                [of=NAME] [conflicts=GLOB] [replaces=GLOB]
+//	                      machine ID [cap=RESOURCES] [cordoned] [draining] [dedicated=KEY=VALUE]
+//	                              [ports=FIRST-LAST] [key=value ...]
+//	                      unit NAME [inactive] [global] [gen=N] [prio=N] [id=ID] [meta=key:value ...]
+//	                                [of=NAME] [conflicts=GLOB] [soft=GLOB] [replaces=GLOB]
+//	                                [req=RESOURCES] [est=RESOURCES] [require=EXPR] [prefer=WEIGHT:EXPR]
+//	                                [port=N[/udp]] [dynamic=N] [max=N] [spread=KEY/KEY] [skew=N]
+//	                                [group=NAME] [no-preempt] [no-move] [hold]
 //	                      place UNIT MACHINE
 //	                      lose machine ID | unit NAME | place UNIT
 //	                    RESOURCES are cpu:2000,memory:512M,gpu:1
@@ -295,18 +298,28 @@ func parseMachine(f []string) (schedule.Machine, error) {
 	m := schedule.Machine{ID: f[0]}
 	for _, kv := range f[1:] {
 		k, v, _ := strings.Cut(kv, "=")
-		if k == "cap" {
-			r, err := parseResources(v)
-			if err != nil {
-				return m, err
+		var err error
+		switch k {
+		case "cap":
+			m.Capacity = &schedule.Resources{}
+			*m.Capacity, err = parseResources(v)
+		case "cordoned":
+			m.State = schedule.Cordoned
+		case "draining":
+			m.State = schedule.Draining
+		case "dedicated":
+			m.Dedicated = v
+		case "ports":
+			_, err = fmt.Sscanf(v, "%d-%d", &m.PortRange[0], &m.PortRange[1])
+		default:
+			if m.Metadata == nil {
+				m.Metadata = map[string]string{}
 			}
-			m.Capacity = &r
-			continue
+			m.Metadata[k] = v
 		}
-		if m.Metadata == nil {
-			m.Metadata = map[string]string{}
+		if err != nil {
+			return m, err
 		}
-		m.Metadata[k] = v
 	}
 	return m, nil
 }
@@ -315,40 +328,75 @@ func parseUnit(f []string) (schedule.Unit, error) {
 	u := schedule.Unit{Name: f[0], Active: true}
 	for _, word := range f[1:] {
 		k, v, _ := strings.Cut(word, "=")
-		var err error
-		switch k {
-		case "inactive":
-			u.Active = false
-		case "global":
-			u.Global = true
-		case "gen":
-			u.Generation, err = strconv.ParseUint(v, 10, 64)
-		case "prio":
-			u.Priority, err = strconv.Atoi(v)
-		case "req":
-			u.Request, err = parseResources(v)
-		case "est":
-			u.Estimate, err = parseResources(v)
-		case "id":
-			u.MachineID = v
-		case "meta":
-			key, value, _ := strings.Cut(v, ":")
-			if u.Metadata == nil {
-				u.Metadata = map[string][]string{}
-			}
-			u.Metadata[key] = append(u.Metadata[key], value)
-		case "of":
-			u.MachineOf = append(u.MachineOf, v)
-		case "conflicts":
-			u.Conflicts = append(u.Conflicts, v)
-		case "replaces":
-			u.Replaces = append(u.Replaces, v)
-		default:
-			err = fmt.Errorf("unknown word %q", word)
-		}
-		if err != nil {
+		if err := parseWord(&u, k, v); err != nil {
 			return u, err
 		}
 	}
 	return u, nil
+}
+
+func parseWord(u *schedule.Unit, k, v string) (err error) {
+	switch k {
+	case "inactive":
+		u.Active = false
+	case "global":
+		u.Global = true
+	case "gen":
+		u.Generation, err = strconv.ParseUint(v, 10, 64)
+	case "prio":
+		u.Priority, err = strconv.Atoi(v)
+	case "req":
+		u.Request, err = parseResources(v)
+	case "est":
+		u.Estimate, err = parseResources(v)
+	case "id":
+		u.MachineID = v
+	case "meta":
+		key, value, _ := strings.Cut(v, ":")
+		if u.Metadata == nil {
+			u.Metadata = map[string][]string{}
+		}
+		u.Metadata[key] = append(u.Metadata[key], value)
+	case "of":
+		u.MachineOf = append(u.MachineOf, v)
+	case "conflicts":
+		u.Conflicts = append(u.Conflicts, v)
+	case "soft":
+		u.SoftConflicts = append(u.SoftConflicts, v)
+	case "replaces":
+		u.Replaces = append(u.Replaces, v)
+	case "require":
+		u.Require, err = schedule.ParseExpr(v)
+	case "prefer":
+		weight, expr, _ := strings.Cut(v, ":")
+		var p schedule.Preference
+		if p.Weight, err = strconv.Atoi(weight); err == nil {
+			p.Expr, err = schedule.ParseExpr(expr)
+		}
+		u.Prefer = append(u.Prefer, p)
+	case "port":
+		number, udp := strings.CutSuffix(v, "/udp")
+		var n uint64
+		n, err = strconv.ParseUint(number, 10, 16)
+		u.Ports = append(u.Ports, schedule.Port{Number: uint16(n), UDP: udp})
+	case "dynamic":
+		u.DynamicPorts, err = strconv.Atoi(v)
+	case "max":
+		u.MaxPerMachine, err = strconv.Atoi(v)
+	case "spread":
+		u.Spread.Keys = strings.Split(v, "/")
+	case "skew":
+		u.Spread.MaxSkew, err = strconv.Atoi(v)
+	case "group":
+		u.Spread.Group = v
+	case "no-preempt":
+		u.NotPreemptible = true
+	case "no-move":
+		u.NotMovable = true
+	case "hold":
+		u.Hold = true
+	default:
+		err = fmt.Errorf("unknown word %q", k)
+	}
+	return err
 }
