@@ -188,6 +188,11 @@ func (n *Node) admitChange(c *change) error {
 	if c.Op != opPromote && c.Op != opRemove {
 		return nil
 	}
+	// Its disk has to be on record first, or it could come back without it and
+	// vote again.
+	if m, _ := next.member(c.Member.ID); c.Op == opPromote && m.Storage == 0 {
+		return fmt.Errorf("%w: the disk of member %x is not on record yet", ErrNotCaughtUp, c.Member.ID)
+	}
 	st := n.raft.Status()
 	if pr := st.Progress[c.Member.ID]; c.Op == opPromote &&
 		(!n.isActive(c.Member.ID, pr) || pr.State != tracker.StateReplicate || pr.Match+maxPromoteLag < st.GetCommit()) {
