@@ -31,7 +31,8 @@ import (
 // away, so that no crash leaves one that names a missing file, or none: with
 // Pebble 2.1 alone that depends on the file system.
 //
-// A nil fsys is the operating system's file system.
+// A nil fsys is the operating system's file system. Any other must not modify
+// what it fails to write.
 func Guard(fsys vfs.FS, failed func(error)) vfs.FS {
 	if fsys == nil {
 		fsys = vfs.Default

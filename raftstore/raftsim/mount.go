@@ -3,6 +3,7 @@ package raftsim
 import (
 	"io"
 	"io/fs"
+	"slices"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -165,11 +166,13 @@ func (f *mountFile) Write(p []byte) (n int, err error) {
 		return err
 	})
 	if err != nil {
-		err2 := f.m.carryOut(nil, func() (err error) {
-			n, err = f.File.Write(p[:len(p)/2])
+		// Of a copy: a file may use what it writes as scratch space.
+		half := slices.Clone(p[:len(p)/2])
+		errHalf := f.m.carryOut(nil, func() (err error) {
+			n, err = f.File.Write(half)
 			return err
 		})
-		if err2 != nil {
+		if errHalf != nil {
 			n = 0
 		}
 	}

@@ -51,8 +51,14 @@ func TestAcknowledgedCommandsSurviveRandomCrashesOnce(t *testing.T) {
 type chaos struct {
 	*cluster
 	rng    *rand.Rand
-	counts map[string]int
+	counts map[string]int // protected by the cluster's mu
 	down   map[string]bool
+}
+
+func (ch *chaos) count(what string) {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	ch.counts[what]++
 }
 
 func newChaos(t *testing.T, seed uint64) *chaos {
@@ -115,9 +121,7 @@ func (ch *chaos) client(id int, rng *rand.Rand, stop <-chan struct{}) {
 		cmd := fmt.Sprintf("%d-%d-%0*d", id, i, rng.IntN(600), 0)
 		err := ch.propose(names[rng.IntN(len(names))], cmd, time.Duration(1+rng.IntN(3000))*time.Millisecond)
 		if errors.Is(err, raftstore.ErrOutcomeUnknown) {
-			ch.mu.Lock()
-			ch.counts["unknown"]++
-			ch.mu.Unlock()
+			ch.count("unknown")
 		}
 	}
 }
@@ -142,7 +146,7 @@ func (ch *chaos) fault() error {
 		ch.crash(keep, ch.rng, hit...)
 		for _, name := range hit {
 			ch.down[name] = true
-			ch.counts["crash"]++
+			ch.count("crash")
 		}
 	case n < 8:
 		for _, name := range names {
@@ -151,7 +155,7 @@ func (ch *chaos) fault() error {
 			}
 		}
 	case n == 8:
-		ch.counts["cut"]++
+		ch.count("cut")
 		ch.net.Isolate(names[0], names[1:]...)
 	default:
 		ch.net.Heal()
@@ -169,7 +173,7 @@ func (ch *chaos) revive(name string) error {
 			return fmt.Errorf("open %s, which crashes meanwhile: %w", name, err)
 		}
 		if err != nil {
-			ch.counts["crash while opening"]++
+			ch.count("crash while opening")
 		}
 		ch.crash(ch.rng.IntN(101), ch.rng, name)
 	}

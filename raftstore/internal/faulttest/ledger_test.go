@@ -190,10 +190,15 @@ func (l *ledger) Close() error {
 	return err
 }
 
+var errLedgerClosed = errors.New("the ledger is closed")
+
 // commands returns all that was applied, in order.
 func (l *ledger) commands() ([]string, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.db == nil {
+		return nil, errLedgerClosed
+	}
 	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: entryKey(0), UpperBound: keyHead})
 	if err != nil {
 		return nil, err
