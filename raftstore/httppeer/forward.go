@@ -8,7 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
-	"sync/atomic"
+	"slices"
 	"time"
 
 	"github.com/strakeproject/strake/raftstore"
@@ -77,10 +77,13 @@ func failed(n int, err error) []raftstore.Outcome {
 
 // forward posts one batch, as large as goes into a request.
 func (t *Transport) forward(ctx context.Context, to uint64, cmds [][]byte) (outs []raftstore.Outcome, err error) {
-	// Commands cannot have arrived anywhere before there is a connection.
-	var connected atomic.Bool
+	var conns []*keptConn // that were to be written to
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+		GotConn: func(info httptrace.GotConnInfo) {
+			c := info.Conn.(*keptConn) // see New
+			c.begin(info.Reused)
+			conns = append(conns, c)
+		},
 	})
 	refused := false
 	err = t.call(ctx, to, func(ctx context.Context, p *peer) error {
@@ -102,7 +105,7 @@ func (t *Transport) forward(ctx context.Context, to uint64, cmds [][]byte) (outs
 	switch {
 	case err == nil:
 		return outs, nil
-	case refused || !connected.Load():
+	case refused || !slices.ContainsFunc(conns, (*keptConn).abandon):
 		return nil, fmt.Errorf("%w: forward to %x: %w", raftstore.ErrDropped, to, err)
 	}
 	return nil, fmt.Errorf("%w: forward to %x: %w", raftstore.ErrOutcomeUnknown, to, err)

@@ -231,3 +231,56 @@ func TestABatchThatStopsArrivingIsGivenUp(t *testing.T) {
 		}
 	})
 }
+
+// A peer that stops closes the connections that are kept to it. What is forwarded
+// after that must not be written to them.
+func TestForwardTakesNoConnectionThatThePeerHasClosed(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	closed := make(chan struct{}, 1)
+	go serveOnce(l, closed)
+	a := newHost(t, 0xa)
+	a.start(t, raftstore.Member{ID: 0xb, PeerURLs: []string{"http://" + l.Addr().String()}})
+	forwarded := 0
+	for range 200 {
+		_, err := a.Forward(context.Background(), 0xb, [][]byte{[]byte("x")})
+		switch {
+		case err == nil:
+			forwarded++
+			<-closed
+		case !errors.Is(err, raftstore.ErrDropped):
+			t.Fatalf("forward %d: %v, want none or ErrDropped", forwarded, err)
+		}
+	}
+	if forwarded == 0 {
+		t.Error("nothing was forwarded")
+	}
+	l.Close()
+	if _, err := a.Forward(context.Background(), 0xb, [][]byte{[]byte("x")}); err != nil && !errors.Is(err, raftstore.ErrDropped) {
+		t.Errorf("forward when there is nobody left: %v, want none or ErrDropped", err)
+	}
+}
+
+// serveOnce answers the first post on each connection, and closes it.
+func serveOnce(l net.Listener, closed chan<- struct{}) {
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer conn.Close()
+			req, err := http.ReadRequest(bufio.NewReader(conn))
+			if err != nil || req.Method != http.MethodPost {
+				return
+			}
+			_, _ = io.Copy(io.Discard, req.Body)
+			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n\x01\x01\x00\x09\x00")
+			conn.Close()
+			closed <- struct{}{}
+		}()
+	}
+}

@@ -3,7 +3,6 @@ package httppeer
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -112,20 +111,4 @@ func writePatiently(conn net.Conn, b []byte) (written int, err error) {
 		b = b[n:]
 	}
 	return written, err
-}
-
-// patientWriter is a connection that is written to like a patientConn.
-type patientWriter struct{ net.Conn }
-
-func (w patientWriter) Write(b []byte) (int, error) { return writePatiently(w.Conn, b) }
-
-// patient makes what a dialler opens patient in writing.
-func patient(dial dialer) dialer {
-	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		conn, err := dial(ctx, network, addr)
-		if err != nil {
-			return nil, err
-		}
-		return patientWriter{conn}, nil
-	}
 }

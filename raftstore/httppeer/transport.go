@@ -60,8 +60,9 @@ type Config struct {
 	// the Transport on a listener with TLS.Server. Default: peers are trusted, and
 	// their URLs must be http.
 	TLS *TLS
-	// DialContext opens connections to peers. Default: a net.Dialer with a
-	// timeout of 2 s.
+	// DialContext opens connections to peers. Connections that wrap others should
+	// have a NetConn method, as those of crypto/tls do: it lets Forward see that a
+	// peer has hung up. Default: a net.Dialer with a timeout of 2 s.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
 	// SnapshotRate is how many bytes of a snapshot are sent per second. Default
 	// 100 MiB; negative for as many as go.
@@ -102,8 +103,8 @@ func New(cfg Config) *Transport {
 	}
 	t.client = &http.Client{
 		Transport: &http.Transport{
-			DialContext:           patient(t.dialPlain),
-			DialTLSContext:        patient(t.dialTLS),
+			DialContext:           kept(t.dialPlain),
+			DialTLSContext:        kept(t.dialTLS),
 			MaxIdleConnsPerHost:   8,
 			IdleConnTimeout:       time.Minute,
 			ResponseHeaderTimeout: forwardSilence,
