@@ -24,6 +24,7 @@ func (m *Member) lead(ctx context.Context, _ uint64) {
 	var wg sync.WaitGroup
 	wg.Go(func() { m.expireDue(ctx) })
 	wg.Go(func() { m.promoteLearners(ctx) })
+	wg.Go(func() { m.forgetRemoved(ctx) })
 	wg.Wait()
 }
 

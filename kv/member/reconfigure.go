@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/strakeproject/strake/kv/tree"
 	"github.com/strakeproject/strake/raftstore"
 )
 
@@ -96,6 +97,38 @@ func (m *Member) promoteLearners(ctx context.Context) {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
+		}
+	}
+}
+
+// forgetRemoved takes what removed members have published out of the tree. It
+// runs while this member leads.
+func (m *Member) forgetRemoved(ctx context.Context) {
+	changes := m.node.Events(ctx)
+	m.forgetStrangers(ctx)
+	for ev := range changes {
+		if ev.Kind == raftstore.EventMembership {
+			m.forgetStrangers(ctx)
+		}
+	}
+}
+
+// forgetStrangers drops the attributes of all who are no members. Who publishes
+// was a member before, so the members are read last.
+func (m *Member) forgetStrangers(ctx context.Context) {
+	published, err := m.tree.Members()
+	if err != nil {
+		m.logUnlessOver(ctx, "published attributes are not at hand", err)
+		return
+	}
+	members := m.node.Members()
+	for _, p := range published {
+		if slices.ContainsFunc(members, func(rm raftstore.Member) bool { return rm.ID == p.ID }) {
+			continue
+		}
+		c := tree.Command{Op: tree.OpDropMember, Member: tree.Member{ID: p.ID}}
+		if _, err := m.Do(ctx, c); err != nil {
+			m.logUnlessOver(ctx, "cannot forget a removed member, will try again when another one changes", err)
 		}
 	}
 }

@@ -76,6 +76,21 @@ func TestARemovedMemberIsTold(t *testing.T) {
 	}
 }
 
+func TestWhatARemovedMemberPublishedIsForgotten(t *testing.T) {
+	c := newCluster(t, 3)
+	for _, m := range c.members {
+		<-m.Ready()
+	}
+	leader, other := c.leader()
+	id := c.members[other].ID()
+	waitFor(t, func() bool { return c.members[leader].Published(id) })
+	c.halt(other)
+	if err := c.members[leader].RemoveMember(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, func() bool { return !c.members[leader].Published(id) })
+}
+
 func TestChangesOfMembersThatAreRefusedSayWhy(t *testing.T) {
 	c := newCluster(t, 3)
 	leader, other := c.leader()

@@ -171,6 +171,8 @@ func (x *txn) command(data []byte) (Result, error) {
 		return Result{}, x.expire(&c)
 	case OpPutMember:
 		return Result{}, x.putMember(&c)
+	case OpDropMember:
+		return Result{}, x.dropMember(c.Member.ID)
 	}
 	// An error of the key space is an answer; any other ends the machine.
 	if e, ok := errors.AsType[*kv.Error](err); ok {
@@ -379,9 +381,23 @@ func (x *txn) putMember(c *Command) error {
 	if err := x.b.Set(memberKey(c.Member.ID), appendMember(nil, c.Member), nil); err != nil {
 		return err
 	}
+	x.silent()
+	return nil
+}
+
+// dropMember forgets what a member has published.
+func (x *txn) dropMember(id uint64) error {
+	if err := x.b.Delete(memberKey(id), nil); err != nil {
+		return err
+	}
+	x.silent()
+	return nil
+}
+
+// silent takes an index for a change without an event.
+func (x *txn) silent() {
 	x.state.index++
 	x.t.hist.add(x.t.cfg.limits, x.state.index, x.state.clock, 0)
-	return nil
 }
 
 // emit makes the next index's event and stores it in the changelog.

@@ -21,6 +21,7 @@ var commands = []tree.Command{
 	{Op: tree.OpCompareAndDelete, Key: "/a", PrevIndex: 7},
 	{Op: tree.OpExpire, Now: time.Unix(12, 34).UTC(), Max: 1000},
 	{Op: tree.OpPutMember, Member: tree.Member{ID: 1 << 63, Name: "n\xff", ClientURLs: []string{"http://h:1", ""}}},
+	{Op: tree.OpDropMember, Member: tree.Member{ID: 1 << 63}},
 }
 
 func TestCommandsComeBackAsTheyWent(t *testing.T) {

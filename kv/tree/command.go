@@ -14,7 +14,7 @@ import (
 type Op uint8
 
 // The operations: the writes of kv.Store, the removal of what has expired, and
-// the publishing of a member's attributes.
+// the publishing of a member's attributes and their removal.
 const (
 	OpSet Op = 1 + iota
 	OpCreate
@@ -25,12 +25,13 @@ const (
 	OpCompareAndDelete
 	OpExpire
 	OpPutMember
+	OpDropMember
 )
 
 var opNames = [...]string{
 	OpSet: "set", OpCreate: "create", OpCreateInOrder: "create-in-order", OpUpdate: "update", OpDelete: "delete",
 	OpCompareAndSwap: "compare-and-swap", OpCompareAndDelete: "compare-and-delete",
-	OpExpire: "expire", OpPutMember: "put-member",
+	OpExpire: "expire", OpPutMember: "put-member", OpDropMember: "drop-member",
 }
 
 // String names the operation.
@@ -45,7 +46,7 @@ func (o Op) String() string {
 // fields count depends on Op; Encode drops the others.
 type Command struct {
 	Op  Op
-	Key string // all but OpExpire and OpPutMember; clean
+	Key string // of the writes; clean
 
 	Value     string        // set, create, update and swap
 	TTL       time.Duration // likewise; zero is for ever, negative expires at once
@@ -59,7 +60,7 @@ type Command struct {
 	Now time.Time // expire: what is due at this time
 	Max int       // expire: at most so many nodes
 
-	Member Member // put-member
+	Member Member // put-member; drop-member: its ID
 }
 
 // Member is what a member of the cluster publishes about itself when it
@@ -87,6 +88,8 @@ func (c *Command) Encode() []byte {
 	case OpExpire:
 		b = binary.AppendVarint(b, nanos(c.Now))
 		return binary.AppendUvarint(b, uint64(max(c.Max, 0)))
+	case OpDropMember:
+		return binary.AppendUvarint(b, c.Member.ID)
 	case OpPutMember:
 		return appendMember(binary.AppendUvarint(b, c.Member.ID), c.Member)
 	}
@@ -115,6 +118,8 @@ func DecodeCommand(b []byte) (Command, error) {
 			return Command{}, errCommand
 		}
 		c.Max = int(n)
+	case c.Op == OpDropMember:
+		c.Member.ID = d.uvarint()
 	case c.Op == OpPutMember:
 		c.Member.ID = d.uvarint()
 		decodeMember(&d, &c.Member)

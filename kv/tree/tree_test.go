@@ -218,20 +218,26 @@ func TestNonsenseIsAResult(t *testing.T) {
 	}
 }
 
-func TestMembersArePublishedAndTakeAnIndex(t *testing.T) {
+func TestMembersComeAndGoAndTakeAnIndex(t *testing.T) {
 	tr, _ := open(t, tree.Config{InMemory: true}, "")
 	defer tr.Close()
 	want := []tree.Member{{ID: 1, Name: "a", ClientURLs: []string{"http://a"}}, {ID: 2, Name: "b"}}
-	for i, m := range []tree.Member{want[1], {ID: 1, Name: "old"}, want[0]} {
-		c := tree.Command{Op: tree.OpPutMember, Member: m}
+	for i, c := range []tree.Command{
+		{Op: tree.OpPutMember, Member: want[1]},
+		{Op: tree.OpPutMember, Member: tree.Member{ID: 1, Name: "old"}},
+		{Op: tree.OpPutMember, Member: want[0]},
+		{Op: tree.OpPutMember, Member: tree.Member{ID: 3, Name: "c"}},
+		{Op: tree.OpDropMember, Member: tree.Member{ID: 3}},
+		{Op: tree.OpDropMember, Member: tree.Member{ID: 4}},
+	} {
 		pos := raftstore.Position{Index: uint64(i + 1)}
 		apply(t, tr, batch{cmds: []raftstore.Command{{Index: pos.Index, Data: c.Encode()}}, pos: pos})
 	}
 	if got, err := tr.Members(); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("members %+v, %v, want %+v", got, err, want)
 	}
-	if tr.Index() != 3 {
-		t.Errorf("index %d, want 3", tr.Index())
+	if tr.Index() != 6 {
+		t.Errorf("index %d, want 6", tr.Index())
 	}
 }
 
