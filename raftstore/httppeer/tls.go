@@ -38,6 +38,11 @@ type TLSConfig struct {
 	// it is given --peer-client-cert-auth. Connections are then encrypted, and the
 	// peer that is dialled is known, but anybody can pose as a member that dials.
 	AllowAnonymous bool
+	// Unverified takes whatever certificate is shown, also by the member that is
+	// dialled: what travels is hidden from those who listen, not from those who
+	// interfere. It is for certificates that members made for themselves, and
+	// needs AllowAnonymous.
+	Unverified bool
 
 	// Logger receives a line when changed files are taken or cannot be used, and
 	// when a peer is refused for its name. Default: none.
@@ -81,6 +86,8 @@ func (c *TLSConfig) check() error {
 	switch {
 	case c.Certificate == nil && (c.CertFile == "" || c.KeyFile == ""):
 		return errors.New("TLS needs a certificate file and a key file")
+	case c.Unverified && !c.AllowAnonymous:
+		return errors.New("TLS that does not verify certificates cannot demand them")
 	case c.Roots == nil && c.CAFile == "" && !c.AllowAnonymous:
 		return errors.New("TLS needs a CA file to verify peers with")
 	case c.AllowAnonymous && len(c.AllowedNames) > 0:
@@ -118,7 +125,7 @@ func (s *TLS) Server() *tls.Config {
 func (s *TLS) Client() *tls.Config {
 	cert, roots := s.current()
 	c := s.common()
-	c.RootCAs = roots
+	c.RootCAs, c.InsecureSkipVerify = roots, s.cfg.Unverified
 	// Shown even to a peer that does not trust who signed it: that makes the
 	// error plain, on both sides.
 	c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert, nil }

@@ -98,6 +98,19 @@ func TestMembersTalkOverTLS(t *testing.T) {
 	}
 }
 
+func TestUnverifiedMembersTakeAnyCertificate(t *testing.T) {
+	open := func(name string) httppeer.Config {
+		cfg := fileConfig(testAuthority(t, name).files(t, name))
+		cfg.AllowAnonymous, cfg.Unverified = true, true
+		return httppeer.Config{TLS: loadTLS(t, cfg)}
+	}
+	a, b := newTLSHost(t, 0xa, open("a")), newTLSHost(t, 0xb, open("b"))
+	a.start(t, b.member)
+	b.start(t, a.member)
+	sendUntilArrived(t, a, b, raftstore.Message{To: 0xb, Data: []byte("there")})
+	sendUntilArrived(t, b, a, raftstore.Message{To: 0xa, Data: []byte("and back")})
+}
+
 func TestPeersHaveToShowTheRightCertificate(t *testing.T) {
 	ca, other := testAuthority(t, "ca"), testAuthority(t, "other")
 	cfg := fileConfig(ca.files(t, "b"))
@@ -355,6 +368,7 @@ func TestWrongTLSSettingsAreToldAtOnce(t *testing.T) {
 		{func(c *httppeer.TLSConfig) { c.CAFile = "/none" }, "CA file: open /none"},
 		{func(c *httppeer.TLSConfig) { c.AllowedNames = []string{"a", ""} }, "an allowed name is empty"},
 		{func(c *httppeer.TLSConfig) { c.AllowedNames, c.AllowAnonymous = []string{"a"}, true }, "cannot let anonymous peers in"},
+		{func(c *httppeer.TLSConfig) { c.Unverified = true }, "cannot demand them"},
 	} {
 		cfg := good
 		c.change(&cfg)

@@ -9,14 +9,22 @@ import (
 	"github.com/strakeproject/strake/raftstore"
 )
 
+// Source is a raftstore.Node, or whoever has one inside.
+type Source interface {
+	Status() raftstore.Status
+	Stats() raftstore.Stats
+}
+
+var _ Source = (*raftstore.Node)(nil)
+
 // Collector is a prometheus.Collector for one node.
-type Collector struct{ node *raftstore.Node }
+type Collector struct{ node Source }
 
 var _ prometheus.Collector = Collector{}
 
 // New returns the collector of a node. Its metrics have no label for the node:
 // wrap the registerer if a process has several.
-func New(node *raftstore.Node) Collector { return Collector{node} }
+func New(node Source) Collector { return Collector{node} }
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("raftstore_"+name, help, labels, nil)
