@@ -120,7 +120,11 @@ const askTimeout = time.Second
 // peerClient returns a client that asks peers. The caller closes its idle
 // connections.
 func (c *Config) peerClient() *http.Client {
-	return &http.Client{Timeout: askTimeout, Transport: &http.Transport{DialContext: c.DialPeer}}
+	transport := &http.Transport{DialContext: c.DialPeer}
+	if c.PeerTLS != nil {
+		transport.TLSClientConfig = c.PeerTLS.Client()
+	}
+	return &http.Client{Timeout: askTimeout, Transport: transport}
 }
 
 // peers returns the members of InitialCluster but this one.
@@ -132,7 +136,7 @@ func (c *Config) peers() []raftstore.InitialMember {
 // its data was lost, and with it promises that a member must not forget: it has
 // to be removed and added again.
 func (c *Config) checkUnknown(ctx context.Context, self raftstore.InitialMember) error {
-	id := memberID(self.URLs, c.InitialClusterToken)
+	id := InitialID(self.URLs, c.InitialClusterToken)
 	client := c.peerClient()
 	defer client.CloseIdleConnections()
 	for _, m := range c.peers() {
@@ -162,8 +166,9 @@ func bootstrapped(id uint64) error {
 	return fmt.Errorf("member %x has already been bootstrapped", id)
 }
 
-// memberID is the id of a member of a new cluster, by etcd's rule.
-func memberID(urls []string, token string) uint64 {
+// InitialID is the id of a member of a new cluster with these peer URLs and this
+// token, by etcd's rule. Discovery uses it before there is a cluster.
+func InitialID(urls []string, token string) uint64 {
 	sum := sha1.Sum([]byte(strings.Join(slices.Sorted(slices.Values(urls)), "") + token))
 	return binary.BigEndian.Uint64(sum[:])
 }

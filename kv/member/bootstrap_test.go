@@ -61,7 +61,8 @@ func FuzzParseCluster(f *testing.F) {
 func TestListenWantsAddresses(t *testing.T) {
 	for _, tt := range []struct{ url, want string }{
 		{"http://example.com:2380", "expected IP in URL for binding (http://example.com:2380)"},
-		{"https://127.0.0.1:0", "only http URLs are served"},
+		{"https://127.0.0.1:0", "https needs a certificate and a key"},
+		{"unix://127.0.0.1:0", "only http and https URLs are served"},
 		{"127.0.0.1:0", "first path segment in URL cannot contain colon"},
 	} {
 		if ls, err := member.Listen(t.Context(), []string{"http://127.0.0.1:0", tt.url}); err == nil || !strings.Contains(err.Error(), tt.want) {

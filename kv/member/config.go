@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"path/filepath"
 	"time"
 
 	"github.com/strakeproject/strake/raftstore"
+	"github.com/strakeproject/strake/raftstore/httppeer"
 )
 
 // Config says which member to open. Fields at their zero value take the default
@@ -20,11 +22,18 @@ type Config struct {
 	// DataDir is made if missing. Default is Name with ".etcd" appended, in the
 	// working directory.
 	DataDir string
+	// LogDir is where the log is kept. Default: in DataDir. A member that has
+	// data needs the same one each time.
+	LogDir string
 
 	// PeerListeners are where peers are served; see Listen. The Member owns them
 	// from Open on. Without any, the member serves no peers, as befits the only
 	// member of its cluster.
 	PeerListeners []net.Listener
+	// PeerTLS, if set, is required of all peers, whose URLs must then be https.
+	// PeerListeners should be made with its settings; see ListenTLS. Default: peers
+	// are trusted, and their URLs must be http.
+	PeerTLS *httppeer.TLS
 	// DialPeer opens connections to peers. Default: a net.Dialer.
 	DialPeer func(ctx context.Context, network, addr string) (net.Conn, error)
 
@@ -43,6 +52,10 @@ type Config struct {
 	// InitialCluster then lists all members of that cluster, this one included.
 	// Ignored when DataDir already holds a member.
 	Existing bool
+	// ForceNewCluster makes the member in DataDir the only one of a new cluster,
+	// with all its data, at AdvertisePeerURLs. It is for when a majority is lost
+	// for good; see raftstore.Recover. Ignored when DataDir holds nothing.
+	ForceNewCluster bool
 	// AdvertiseClientURLs are published to the cluster at each start. Default:
 	// none.
 	AdvertiseClientURLs []string
@@ -95,6 +108,7 @@ func (c *Config) fill() error {
 	c.InitialClusterToken = cmp.Or(c.InitialClusterToken, DefaultToken)
 	c.HeartbeatInterval = cmp.Or(c.HeartbeatInterval, DefaultHeartbeat)
 	c.ElectionTimeout = cmp.Or(c.ElectionTimeout, DefaultElection)
+	c.LogDir = cmp.Or(c.LogDir, filepath.Join(c.memberDir(), "log"))
 	c.LogRetainBytes = cmp.Or(c.LogRetainBytes, defaultLogRetain)
 	c.LogCapBytes = max(cmp.Or(c.LogCapBytes, defaultLogCap), c.LogRetainBytes)
 	c.Version = cmp.Or(c.Version, defaultVersion)

@@ -14,7 +14,11 @@
 // A cluster changes while it runs: [Member.AddMember] on any member makes room
 // for one that is then opened with Config.Existing, [Member.RemoveMember] takes
 // one out, [Member.UpdateMember] tells that one has moved. A member that lost its
-// disk is removed and added again.
+// disk is removed and added again. When a majority is lost for good, one of the
+// others goes on alone with Config.ForceNewCluster.
+//
+// With Config.PeerTLS the members talk over TLS and prove to each other who they
+// are.
 //
 // The member serves its peers. Clients are served by whoever puts an API such
 // as kv/httpapi in front of it.

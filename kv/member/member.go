@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -93,15 +92,24 @@ func (m *Member) open(ctx context.Context) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	log, err := pebblelog.Open(filepath.Join(dir, "log"), pebblelog.Options{Logger: m.cfg.Logger})
+	if m.cfg.ForceNewCluster {
+		if err := m.cfg.standAlone(ctx); err != nil {
+			return err
+		}
+	}
+	log, err := m.cfg.openLog()
 	if err != nil {
 		return err
 	}
 	m.tree = tree.New(tree.Config{Logger: m.cfg.Logger})
-	m.raft = httppeer.New(httppeer.Config{Logger: m.cfg.Logger, DialContext: m.cfg.DialPeer})
+	m.raft = httppeer.New(httppeer.Config{Logger: m.cfg.Logger, DialContext: m.cfg.DialPeer, TLS: m.cfg.PeerTLS})
 	cfg.StateMachine, cfg.Log, cfg.Transport = m.tree, log, m.raft
 	m.node, err = raftstore.Open(ctx, cfg)
 	return removedError(err)
+}
+
+func (c *Config) openLog() (raftstore.LogStore, error) {
+	return pebblelog.Open(c.LogDir, pebblelog.Options{Logger: c.Logger})
 }
 
 // findOut looks what a member without data is to become.
@@ -110,6 +118,8 @@ func (m *Member) findOut(ctx context.Context, cfg *raftstore.Config) error {
 	switch {
 	case err != nil || old:
 		return err
+	case m.cfg.ForceNewCluster && holdsAnything(cfg.Dir):
+		return nil // a backup that was restored
 	case !m.cfg.Existing:
 		return m.cfg.checkBootstrap(ctx)
 	}
@@ -224,6 +234,15 @@ func (m *Member) ClusterID() uint64 { return m.node.Status().ClusterID }
 
 // Leader returns the id of the leader that this member knows; 0 for none.
 func (m *Member) Leader() uint64 { return m.node.Status().Leader }
+
+// Status returns what the member knows of its cluster.
+func (m *Member) Status() raftstore.Status { return m.node.Status() }
+
+// Stats returns what the member has done since it was opened.
+func (m *Member) Stats() raftstore.Stats { return m.node.Stats() }
+
+// Peers tells how the connections to the other members do.
+func (m *Member) Peers() []httppeer.PeerStats { return m.raft.Peers() }
 
 // Raft returns this member's commit index and term.
 func (m *Member) Raft() (index, term uint64) {

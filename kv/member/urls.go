@@ -2,6 +2,7 @@ package member
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -46,9 +47,15 @@ func parseURL(s string) (*url.URL, error) {
 // Listen opens a listener for each URL. The host must be an IP address or
 // localhost, and the scheme http.
 func Listen(ctx context.Context, urls []string) ([]net.Listener, error) {
+	return ListenTLS(ctx, urls, nil)
+}
+
+// ListenTLS is Listen for URLs that may be https, too: those are served with the
+// given settings.
+func ListenTLS(ctx context.Context, urls []string, settings *tls.Config) ([]net.Listener, error) {
 	var ls []net.Listener
 	for _, s := range urls {
-		l, err := listen(ctx, s)
+		l, err := listen(ctx, s, settings)
 		if err != nil {
 			return nil, errors.Join(err, closeAll(ls))
 		}
@@ -57,13 +64,16 @@ func Listen(ctx context.Context, urls []string) ([]net.Listener, error) {
 	return ls, nil
 }
 
-func listen(ctx context.Context, s string) (net.Listener, error) {
+func listen(ctx context.Context, s string, settings *tls.Config) (net.Listener, error) {
 	u, err := parseURL(s)
 	if err != nil {
 		return nil, err
 	}
-	if u.Scheme != "http" {
-		return nil, fmt.Errorf("cannot listen on %s: only http URLs are served", s)
+	switch {
+	case u.Scheme == "https" && settings == nil:
+		return nil, fmt.Errorf("cannot listen on %s: https needs a certificate and a key", s)
+	case u.Scheme != "http" && u.Scheme != "https":
+		return nil, fmt.Errorf("cannot listen on %s: only http and https URLs are served", s)
 	}
 	if host := u.Hostname(); host != "localhost" && host != "" {
 		if _, err := netip.ParseAddr(host); err != nil {
@@ -74,6 +84,9 @@ func listen(ctx context.Context, s string) (net.Listener, error) {
 	l, err := lc.Listen(ctx, "tcp", u.Host)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", s, err)
+	}
+	if u.Scheme == "https" {
+		l = tls.NewListener(l, settings)
 	}
 	return l, nil
 }
