@@ -30,6 +30,12 @@ func (s *Scheduler) clumps(slot int) []clump {
 	return out
 }
 
+// importance compares clumps by priority, then by size; of equal ones the one
+// with the lesser name is the more important.
+func (c clump) importance(o clump) int {
+	return cmp.Or(cmp.Compare(c.priority, o.priority), cmp.Compare(c.size, o.size), strings.Compare(o.name, c.name))
+}
+
 // makeRoom chooses clumps that have to leave a slot so that what is requested
 // there, and q besides, is no more than there is. The answer is nil if it is so
 // already, and false if all of them are not enough.
@@ -44,9 +50,7 @@ func (s *Scheduler) makeRoom(slot int, q *parcel, from []clump) (leave []clump, 
 		return nil, true
 	}
 	from = slices.Clone(from)
-	slices.SortFunc(from, func(a, b clump) int {
-		return cmp.Or(cmp.Compare(b.priority, a.priority), cmp.Compare(b.size, a.size), strings.Compare(a.name, b.name))
-	})
+	slices.SortFunc(from, func(a, b clump) int { return b.importance(a) })
 	free := make([]int64, len(over)) // beyond what is needed
 	for r, n := range over {
 		free[r] = -n

@@ -49,7 +49,8 @@ func (s *Scheduler) validate(slot int) {
 		}
 	}
 	// Global peers are given the benefit of the doubt until they are there.
-	s.evictFollowers(slot, func(g *unit) bool { return g.active() })
+	mayBeThere := func(g *unit) bool { return g.active() }
+	s.evictFollowers(slot, mayBeThere)
 	s.evictConflicts(slot)
 	s.evictCrowd(slot)
 	s.evictPorts(slot)
@@ -59,11 +60,14 @@ func (s *Scheduler) validate(slot int) {
 			s.evict(u, CodeReplaced, u.oustedBy[i].name)
 		}
 	}
+	s.evictFollowers(slot, mayBeThere)
 	s.evictExcess(slot)
-	s.admitGlobalsAhead(slot)
-	for s.evictFollowers(slot, func(g *unit) bool { return g.on.has(slot) }) {
+	for again := true; again; {
 		s.dismissGlobals(slot)
-		s.admitGlobalsAhead(slot)
+		again = s.admitGlobalsAhead(slot)
+		if s.evictFollowers(slot, func(g *unit) bool { return g.on.has(slot) }) {
+			again = true
+		}
 	}
 	s.dirty.clear(slot)
 }

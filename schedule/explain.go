@@ -108,6 +108,11 @@ func (s *Scheduler) addNearest(to map[int]NearMiss, u *unit, r Rejection, alone 
 func (s *Scheduler) verdicts(u *unit) []verdict {
 	restore := s.stepAside(u)
 	defer restore()
+	return s.verdictsAside(u)
+}
+
+// verdictsAside is verdicts for a unit that has stepped aside.
+func (s *Scheduler) verdictsAside(u *unit) []verdict {
 	all := func() bitset { return s.alive.copyTo(nil) }
 	except := func(drop func(b bitset)) bitset {
 		b := all()

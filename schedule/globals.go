@@ -23,9 +23,15 @@ func (s *Scheduler) admitGlobals(slot int) {
 }
 
 // admitGlobalsAhead gives a slot that has none its global units, and has units
-// leave that take what those request.
-func (s *Scheduler) admitGlobalsAhead(slot int) {
-	s.admitGlobalsBy(slot, func(g *unit) bool { return s.displace(slot, g) })
+// leave that take what those request. If it has, other global units may come to
+// be admitted, and the answer is true.
+func (s *Scheduler) admitGlobalsAhead(slot int) (again bool) {
+	s.admitGlobalsBy(slot, func(g *unit) bool {
+		displaced := s.displace(slot, g)
+		again = again || displaced
+		return displaced
+	})
+	return again
 }
 
 // admitGlobalsBy admits the global units of a slot in order of name; one that

@@ -237,6 +237,7 @@ func (s *Scheduler) detach(u *unit) {
 // hold enters what a unit holds in a slot into all books, or with n = -1 takes
 // it out.
 func (s *Scheduler) hold(u *unit, slot, n int) {
+	s.machines[slot].stamp++
 	u.count(slot, n)
 	s.holdPorts(u, slot, n)
 	s.holdTeam(u, slot, n)

@@ -70,8 +70,12 @@ func (s *Scheduler) anyFits(mask bitset, units []*unit) bool {
 // them all; if there is none, nowhere. It reports whether another unit left for
 // them.
 func (s *Scheduler) placeTogether(units []*unit) (again bool) {
-	mask := s.open.copyTo(s.scratch)
-	s.scratch = mask
+	s.scratch = s.open.copyTo(s.scratch)
+	return s.placeWithin(units, s.scratch)
+}
+
+// placeWithin is placeTogether on a machine of mask, which it uses up.
+func (s *Scheduler) placeWithin(units []*unit, mask bitset) (again bool) {
 	for _, u := range units {
 		s.narrow(mask, u, units)
 	}
@@ -84,8 +88,12 @@ func (s *Scheduler) placeTogether(units []*unit) (again bool) {
 		return false
 	}
 	s.parts++
-	for _, u := range units {
-		s.bind(u, slot, s.parts)
+	for _, dynamic := range []bool{false, true} { // what is left over is chosen last
+		for _, u := range units {
+			if u.spec.DynamicPorts > 0 == dynamic {
+				s.bind(u, slot, s.parts)
+			}
+		}
 	}
 	leaves := func(v *unit) bool { return v.at == slot }
 	for _, u := range units {

@@ -13,7 +13,10 @@ type Plan struct {
 	// Unplaced are the active units that have no machine when the steps are
 	// made, ordered by name; global units among them that no machine admits.
 	Unplaced []Explanation
-	Stats    Stats
+	// Blocked are the units that stay on draining machines, by name: no other
+	// machine takes them as things are, or they are not to be moved.
+	Blocked []Explanation
+	Stats   Stats
 }
 
 // Step places, moves or removes one unit.
@@ -46,6 +49,7 @@ type Stats struct {
 	Moved    int // units that go from one machine to another
 	Removed  int // units that leave and go nowhere
 	Unplaced int // active units without a machine
+	Blocked  int // units on draining machines
 }
 
 // Compute returns the plan for a cluster. It is a pure function: the same
@@ -73,6 +77,9 @@ func (p Plan) String() string {
 	}
 	for _, e := range p.Unplaced {
 		b.WriteString(e.String())
+	}
+	for _, e := range p.Blocked {
+		b.WriteString("blocked: " + e.String())
 	}
 	return b.String()
 }

@@ -11,23 +11,43 @@ const maxPasses = 32
 // Plan returns what makes the cluster whole, and takes it as done: tell with
 // Bind and Unbind what went otherwise.
 func (s *Scheduler) Plan() Plan {
+	s.whole()
+	return s.finish()
+}
+
+// whole makes the cluster whole.
+func (s *Scheduler) whole() {
 	if s.garbage > 1000+len(s.units) {
 		s.rebuild(s.cluster())
 	}
-	if !s.settled {
-		s.link()
-		s.evictStrays()
-		for slot := range s.dirty.all {
-			s.validate(slot)
+	if s.settled {
+		return
+	}
+	s.link()
+	s.evictStrays()
+	s.validateAll()
+	s.place()
+}
+
+// place finds places for what has none, makes room where it may, and moves what
+// is to leave, until nothing changes.
+func (s *Scheduler) place() {
+	for range maxPasses {
+		again := s.placePending()
+		if len(s.placed) > 0 && s.unevennessBars() {
+			again = true
 		}
-		for range maxPasses {
-			again := s.placePending()
-			if !again && (len(s.placed) == 0 || !s.unevennessBars()) {
-				break
-			}
+		if !again && !s.preempt() && !s.drain() {
+			return
 		}
 	}
-	return s.finish()
+}
+
+// validateAll validates all slots where a unit may have become invalid.
+func (s *Scheduler) validateAll() {
+	for slot := range s.dirty.all {
+		s.validate(slot)
+	}
 }
 
 // unevennessBars reports whether a unit may be without a place only because its
@@ -55,19 +75,19 @@ func (s *Scheduler) finish() Plan {
 	for _, u := range s.touched {
 		u.touched, u.from, u.cause, u.by, u.part, u.had = false, "", "", "", 0, nil
 	}
-	s.touched, s.parts = nil, 0
+	s.touched, s.parts, s.victims, s.bouncer = nil, 0, 0, nil
 	clear(s.dirty)
 	if !s.settled {
-		s.unplaced = s.explainUnplaced()
+		s.unplaced, s.blocked = s.explainUnplaced(), s.explainBlocked()
 		s.settled = true
 	}
-	p.Unplaced = slices.Clone(s.unplaced)
+	p.Unplaced, p.Blocked = slices.Clone(s.unplaced), slices.Clone(s.blocked)
 	p.Stats = s.stats(p)
 	return p
 }
 
 func (s *Scheduler) stats(p Plan) Stats {
-	st := Stats{Unplaced: len(p.Unplaced)}
+	st := Stats{Unplaced: len(p.Unplaced), Blocked: len(p.Blocked)}
 	for slot := range s.alive.all {
 		st.Machines++
 		st.Kept += len(s.machines[slot].residents)

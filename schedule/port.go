@@ -78,6 +78,9 @@ func (s *Scheduler) dropPorts(mask bitset, u *unit, with []*unit) {
 	if len(u.spec.Ports) == 0 && u.spec.DynamicPorts == 0 {
 		return
 	}
+	if slot, ok := s.slots[u.from]; ok && mask.has(slot) && s.takenMeanwhile(u, slot) {
+		mask.clear(slot)
+	}
 	slots := mask.allWith(s.ranges) // where no unit has dynamic ports, the range does not matter
 	if slices.ContainsFunc(with, func(v *unit) bool { return v.spec.DynamicPorts > 0 }) {
 		slots = mask.all
@@ -128,11 +131,23 @@ func (s *Scheduler) portsFree(slot int, u *unit) bool {
 		!(u.spec.DynamicPorts+len(u.spec.Ports) > 0 && s.machines[slot].rangeTooSmall(u))
 }
 
+// takenMeanwhile reports whether a unit that left a slot in this plan would not
+// get the ports back that it had. It does not return then: nothing would tell
+// it that its ports are others.
+func (s *Scheduler) takenMeanwhile(u *unit, slot int) bool {
+	return slices.ContainsFunc(u.had, func(n uint16) bool {
+		return s.portTaken(Port{n, false}, slot) || s.portTaken(Port{n, true}, slot)
+	})
+}
+
 // choosePorts chooses the ports of a unit that comes to a slot: the lowest free
 // ones of the range.
 func (s *Scheduler) choosePorts(u *unit, slot int) []uint16 {
-	var chosen []uint16
 	m := s.machines[slot]
+	if u.from == m.ID {
+		return u.had
+	}
+	var chosen []uint16
 	for n := max(1, int(m.PortRange[0])); len(chosen) < u.spec.DynamicPorts && n <= int(m.PortRange[1]); n++ {
 		p := uint16(n)
 		taken := s.portTaken(Port{p, false}, slot) || s.portTaken(Port{p, true}, slot)

@@ -124,6 +124,7 @@ func parseExpr(text string) *schedule.Expr {
 func drawOptions(t *rapid.T) schedule.Options {
 	return schedule.Options{
 		Strategy: rapid.SampledFrom([]schedule.Strategy{schedule.Balance, schedule.LeastLoaded, schedule.Pack}).Draw(t, "strategy"),
+		Preempt:  rapid.IntRange(0, 2).Draw(t, "preempt") == 0,
 	}
 }
 
@@ -259,7 +260,12 @@ func TestOnlyUnitsThatCannotStayAreMoved(t *testing.T) {
 		}
 		p := w.compute(t)
 		for _, s := range p.Steps {
-			caused := slices.Contains([]schedule.Code{schedule.CodeReplaced, schedule.CodePeer, schedule.CodeGlobal}, s.Cause)
+			caused := slices.Contains([]schedule.Code{
+				schedule.CodeReplaced, schedule.CodePeer, schedule.CodeGlobal, schedule.CodePreempted, schedule.CodeDraining,
+			}, s.Cause)
+			if s.Cause == schedule.CodePreempted && w.units[s.By].Priority <= w.units[s.Unit].Priority && len(w.units[s.By].MachineOf) == 0 {
+				t.Errorf("step %s, but priorities are %d and %d", s, w.units[s.Unit].Priority, w.units[s.By].Priority)
+			}
 			if s.From != "" && !invalid[s.Unit] && !caused {
 				t.Errorf("step %s, but the unit could have stayed\n%+v", s, w.cluster())
 			}
@@ -443,6 +449,79 @@ func TestNoWaveBringsConflictingUnitsTogether(t *testing.T) {
 			for _, s := range wave {
 				delete(on[s.From], s.Unit)
 			}
+		}
+	})
+}
+
+// A unit left on a draining machine cannot be moved, or is not to be.
+func TestADrainedMachineKeepsOnlyWhatHasNowhereToGo(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := drawWorld(t)
+		p := w.compute(t)
+		w.apply(p)
+		left := map[string]bool{}
+		for name, id := range w.placed {
+			if m, ok := w.machines[id]; ok && m.State == schedule.Draining {
+				left[name] = true
+			}
+		}
+		for _, e := range p.Blocked {
+			if !left[e.Unit] {
+				t.Errorf("%s is blocked, but on %q", e.Unit, w.placed[e.Unit])
+			}
+			delete(left, e.Unit)
+			u := w.units[e.Unit]
+			if e.Admitting > 0 && e.Stays == nil && len(u.MachineOf) == 0 && !w.followed(e.Unit) {
+				t.Errorf("%s stays although %d machines admit it\nplan:\n%s%+v", e.Unit, e.Admitting, p, w.cluster())
+			}
+		}
+		if len(left) > 0 {
+			t.Errorf("left on draining machines, and not told: %v", left)
+		}
+	})
+}
+
+// followed reports whether other units must run beside one.
+func (w *world) followed(name string) bool {
+	for _, u := range w.units {
+		if slices.Contains(u.MachineOf, name) {
+			return true
+		}
+	}
+	return false
+}
+
+func TestRebalancingEndsAndKeepsToItsBudget(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := drawWorld(t)
+		w.apply(w.compute(t))
+		s := schedule.New(w.opts)
+		must(s.Reset(w.cluster()))
+		r := schedule.Rebalance{
+			Goal:   rapid.SampledFrom([]schedule.Goal{schedule.Level, schedule.Empty}).Draw(t, "goal"),
+			Budget: rapid.IntRange(0, 10).Draw(t, "budget"),
+		}
+		p := s.Rebalance(r)
+		moves := 0
+		for _, step := range p.Steps {
+			u := w.units[step.Unit]
+			if step.Cause != schedule.CodeRebalance {
+				continue // of what has a place now
+			}
+			moves++
+			if u.NotMovable || u.NotPreemptible || u.Hold || u.MachineID != "" {
+				t.Errorf("%s, but it is not to be moved: %+v", step, u)
+			}
+		}
+		if moves > r.Budget {
+			t.Errorf("%d moves, of %d", moves, r.Budget)
+		}
+		w.apply(p)
+		for _, v := range schedule.Check(w.cluster()) {
+			t.Errorf("after the plan: %s", v)
+		}
+		if again := s.Rebalance(r); moves < r.Budget && len(again.Steps) > 0 {
+			t.Errorf("%+v: after %d moves the second plan is\n%safter\n%s%+v", r, moves, again, p, w.cluster())
 		}
 	})
 }

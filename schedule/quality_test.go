@@ -2,6 +2,7 @@ package schedule_test
 
 import (
 	"flag"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -215,4 +216,102 @@ func skewOf(c schedule.Cluster) (sum, worst int) {
 		worst = max(worst, n[len(n)-1]-n[0])
 	}
 	return sum, worst
+}
+
+// TestEmptyingMachines lets 60 or 75 of 100 units end on 1,000 machines, and has
+// the rest moved together.
+func TestEmptyingMachines(t *testing.T) {
+	if !*all {
+		t.Skip("takes long; run with -schedule.all")
+	}
+	for _, row := range []struct{ kept, budget, accept int }{
+		{40, 200, 936}, {40, 1000, 752}, {40, 1 << 30, 278},
+		{25, 200, 874}, {25, 1000, 585}, {25, 1 << 30, 176},
+	} {
+		c := schedule.Cluster{Machines: machinesOf(1601, 1000, true), Placed: map[string]string{}}
+		rng := splitMix(1950)
+		for i := range 16000 {
+			c.Units = append(c.Units, schedule.Unit{Name: fmt.Sprintf("u%05d.service", i), Active: true, Request: rng.request()})
+		}
+		plan(t, c, schedule.LeastLoaded)
+		c.Units = slices.DeleteFunc(c.Units, func(u schedule.Unit) bool {
+			gone := rng.intn(100) >= row.kept
+			if gone {
+				delete(c.Placed, u.Name)
+			}
+			return gone
+		})
+		s := schedule.New(schedule.Options{Strategy: schedule.Pack})
+		must(s.Reset(c))
+		start := time.Now()
+		p := s.Rebalance(schedule.Rebalance{Goal: schedule.Empty, Budget: row.budget})
+		took := time.Since(start)
+		for _, step := range p.Steps {
+			c.Placed[step.Unit] = step.To
+		}
+		used := map[string]bool{}
+		for _, id := range c.Placed {
+			used[id] = true
+		}
+		again := s.Rebalance(schedule.Rebalance{Goal: schedule.Empty, Budget: row.budget})
+		t.Logf("kept %d %%, budget %d: asked %d, reached %d machines with %d moves in %s", row.kept, row.budget, row.accept, len(used), len(p.Steps), took.Round(time.Millisecond))
+		if len(used) > row.accept || len(p.Steps) > row.budget || len(p.Steps) < row.budget && len(again.Steps) > 0 {
+			t.Errorf("kept %d %%, budget %d: not as asked; a second call moves %d", row.kept, row.budget, len(again.Steps))
+		}
+	}
+}
+
+// TestPreemptionMakesLittleMess fills machines with units of low priority, and
+// then has one large unit of high priority for each.
+func TestPreemptionMakesLittleMess(t *testing.T) {
+	for _, row := range []struct {
+		machines, accept int
+		long             bool
+	}{{100, 498, false}, {500, 1939, true}} {
+		if row.long && !*all {
+			continue
+		}
+		rng := splitMix(1970)
+
+		s := schedule.New(schedule.Options{Preempt: true, MaxVictims: 1 << 30})
+		for _, m := range machinesOf(1601, row.machines, true) {
+			must(s.SetMachine(m))
+		}
+		for i, misses := 0, 0; misses < 200; i++ {
+			u := schedule.Unit{Name: fmt.Sprintf("u%05d.service", i), Active: true, NotPreemptible: true, Request: rng.request(), Priority: rng.intn(3)}
+			must(s.SetUnit(u))
+			if p := s.Plan(); len(p.Unplaced) > 0 {
+				s.RemoveUnit(u.Name)
+				s.Plan()
+				misses++
+				continue
+			}
+			u.NotPreemptible = false
+			must(s.SetUnit(u))
+		}
+		s.Plan()
+		for i := range row.machines {
+			must(s.SetUnit(schedule.Unit{
+				Name: fmt.Sprintf("v%05d.service", i), Active: true, Priority: 10,
+				Request: schedule.Resources{CPU: 1000 * int64(rng.between(4, 16)), Memory: gib * int64(rng.between(4, 32)), Counters: map[string]int64{"slots": 1}},
+			}))
+		}
+		start := time.Now()
+		p := s.Plan()
+		took := time.Since(start)
+		direct, cascaded := 0, 0
+		for _, step := range p.Steps {
+			switch {
+			case step.Cause == schedule.CodePreempted && step.By[0] == 'v':
+				direct++
+			case step.Cause == schedule.CodePreempted:
+				cascaded++
+			}
+		}
+		failed := slices.ContainsFunc(p.Unplaced, func(e schedule.Explanation) bool { return e.Unit[0] == 'v' })
+		t.Logf("%d machines: asked %d victims, reached %d and %d of these, in %s", row.machines, row.accept, direct, cascaded, took.Round(time.Millisecond))
+		if failed || direct > row.accept {
+			t.Errorf("%d machines: %d victims, failed %v", row.machines, direct, failed)
+		}
+	}
 }

@@ -30,10 +30,13 @@ const (
 
 // Why a unit is placed, or on no machine at all.
 const (
-	CodeNew      Code = "new"          // it is active and was on no machine
-	CodeInactive Code = "inactive"     // it is not wanted
-	CodeGlobal   Code = "global"       // it is global and has no placement, or makes room for one that is
-	CodeUnknown  Code = "unit-unknown" // the cluster has no such unit
+	CodeNew        Code = "new"          // it is active and was on no machine
+	CodeInactive   Code = "inactive"     // it is not wanted
+	CodeNotMovable Code = "not-movable"  // Unit.NotMovable, of it or of one beside it
+	CodePreempted  Code = "preempted"    // one of higher priority needed its place
+	CodeRebalance  Code = "rebalance"    // to use the machines better
+	CodeGlobal     Code = "global"       // it is global and has no placement, or makes room for one that is
+	CodeUnknown    Code = "unit-unknown" // the cluster has no such unit
 )
 
 // Reason is a Code with the particulars, for people.
@@ -68,6 +71,9 @@ type Explanation struct {
 	// Nearest are a few machines, by ID, that fail one code only, and one that
 	// can be helped; left out where Rejected says as much.
 	Nearest []NearMiss `json:"nearest,omitempty"`
+	// Stays, of a unit on a draining machine, is why it is not moved even if it
+	// could be.
+	Stays *Reason `json:"stays,omitempty"`
 	// Never, if set, is why the question of a machine does not arise.
 	Never *Reason `json:"never,omitempty"`
 }
@@ -108,13 +114,14 @@ func (e Explanation) String() string {
 	var b strings.Builder
 	b.WriteString(e.Summary())
 	b.WriteByte('\n')
-	countWidth, detailWidth := 1, 0
+	countWidth, codeWidth, detailWidth := 1, 13, 0
 	for _, r := range e.Rejected {
 		countWidth = max(countWidth, len(fmt.Sprint(r.Machines)))
+		codeWidth = max(codeWidth, len(r.Code))
 		detailWidth = max(detailWidth, len(r.Detail))
 	}
 	for _, r := range e.Rejected {
-		fmt.Fprintf(&b, "  %*d  %-13s  %-*s  %s", countWidth, r.Machines, r.Code, detailWidth, r.Detail, strings.Join(r.Sample, " "))
+		fmt.Fprintf(&b, "  %*d  %-*s  %-*s  %s", countWidth, r.Machines, codeWidth, r.Code, detailWidth, r.Detail, strings.Join(r.Sample, " "))
 		if r.Machines > len(r.Sample) {
 			b.WriteString(" ...")
 		}
@@ -139,6 +146,8 @@ func (e Explanation) Summary() string {
 		return fmt.Sprintf("%s is global: %s, runs on %d", e.Unit, machines, e.Admitting)
 	case e.Global:
 		return e.Unit + " is global and runs nowhere: " + machines
+	case e.Stays != nil:
+		return fmt.Sprintf("%s stays on %s: %s", e.Unit, e.Placed, e.Stays)
 	case e.Placed != "":
 		return fmt.Sprintf("%s is placed on %s: %s, %d may run it", e.Unit, e.Placed, machines, e.Admitting)
 	case e.Admitting > 0:

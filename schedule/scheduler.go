@@ -64,9 +64,12 @@ type Scheduler struct {
 	parts   int     // numbers what is placed together within a plan
 	// attempts numbers the ways tried.
 	attempts int
+	victims  int      // of pre-emption, in the plan being made
+	bouncer  *bouncer // of the plan being made, nil if none is needed
 	// settled: nothing happened since the plan that left these unplaced.
 	settled  bool
 	unplaced []Explanation
+	blocked  []Explanation
 	garbage  int // patterns and machines that nothing refers to any more
 	// rebuilding: patterns are being collected, names come later.
 	rebuilding bool
@@ -83,6 +86,7 @@ type machine struct {
 	globals   []*unit // admitted here, by name
 	ranged    int     // ports of the range that units there take
 	dynamic   int     // units there that have dynamic ports
+	stamp     int     // counts the comings and goings
 }
 
 // unit is all there is to a name.

@@ -29,6 +29,10 @@ const (
 type Options struct {
 	Strategy Strategy
 	Effort   Effort
+	// Preempt lets units for which there is no place have that of units of
+	// lower priority, of so many in one plan as MaxVictims says; 0 means 100.
+	Preempt    bool
+	MaxVictims int
 }
 
 // Effort says how long to look for a good plan where looking longer helps: when

@@ -16,7 +16,7 @@ import (
 
 // TestTranscripts replays the files of testdata/transcripts. Commands:
 //
-//	options WORD ...    begins anew: balance, least-loaded, pack
+//	options WORD ...    begins anew: balance, least-loaded, pack, preempt, max-victims=N
 //	set                 one change a line; kept from one command to the next:
 //	                      machine ID [cap=RESOURCES] [cordoned] [draining] [dedicated=KEY=VALUE]
 //	                              [ports=FIRST-LAST] [key=value ...]
@@ -32,6 +32,8 @@ import (
 //	show                what is on each machine
 //	explain NAME        what each machine says of a unit
 //	whynot NAME ID      what one machine says
+//	why NAME            the machines that may take a unit, the best first
+//	rebalance WORD ...  level or empty, budget=N, min-gain=N: a plan that is carried out
 //	check               what is wrong with the placements
 //
 // Each plan comes from a Scheduler that was told of the changes, and must be
@@ -103,6 +105,14 @@ func (w *world) run(t *testing.T, d *datadriven.TestData) (string, error) {
 			fmt.Fprintln(&b, r)
 		}
 		return b.String(), nil
+	case "why":
+		var b strings.Builder
+		for _, c := range w.live.Why(d.CmdArgs[0].Key) {
+			fmt.Fprintln(&b, c)
+		}
+		return b.String(), nil
+	case "rebalance":
+		return w.rebalance(t, d)
 	case "check":
 		var b strings.Builder
 		for _, v := range schedule.Check(w.cluster()) {
@@ -204,9 +214,34 @@ func (w *world) plan(t *testing.T) (string, error) {
 	if p.String() != want.String() || p.Stats != want.Stats {
 		t.Errorf("the Scheduler's plan is not Compute's:\ngot:\n%s%+v\nwant:\n%s%+v", p, p.Stats, want, want.Stats)
 	}
+	return w.carryOut(p), nil
+}
+
+func (w *world) carryOut(p schedule.Plan) string {
 	w.apply(p)
 	st := p.Stats
-	return fmt.Sprintf("%skept %d, new %d, moved %d, removed %d, unplaced %d\n", p, st.Kept, st.New, st.Moved, st.Removed, st.Unplaced), nil
+	return fmt.Sprintf("%skept %d, new %d, moved %d, removed %d, unplaced %d\n", p, st.Kept, st.New, st.Moved, st.Removed, st.Unplaced)
+}
+
+func (w *world) rebalance(t *testing.T, d *datadriven.TestData) (string, error) {
+	var r schedule.Rebalance
+	if d.HasArg("empty") {
+		r.Goal = schedule.Empty
+	}
+	d.ScanArgs(t, "budget", &r.Budget)
+	d.MaybeScanArgs(t, "min-gain", &r.MinGain)
+	clone := w.live.Clone().Rebalance(r)
+	p := w.live.Rebalance(r)
+	if clone.String() != p.String() {
+		t.Errorf("the clone's plan is another:\ngot:\n%s\nwant:\n%s", clone, p)
+	}
+	out := w.carryOut(p)
+	for name, id := range w.live.All() {
+		if w.placed[name] != id {
+			t.Errorf("the Scheduler has %s on %s, want %q", name, id, w.placed[name])
+		}
+	}
+	return out, nil
 }
 
 func (w *world) show() string {
@@ -257,6 +292,14 @@ func parseOptions(args []datadriven.CmdArg) (schedule.Options, error) {
 			o.Strategy = schedule.LeastLoaded
 		case "pack":
 			o.Strategy = schedule.Pack
+		case "preempt":
+			o.Preempt = true
+		case "max-victims":
+			n, err := strconv.Atoi(arg.Vals[0])
+			if err != nil {
+				return o, err
+			}
+			o.MaxVictims = n
 		default:
 			return o, fmt.Errorf("unknown option %q", arg.Key)
 		}

@@ -18,7 +18,7 @@ type Unit struct {
 	// Generation orders units by age: of two units that cannot stay together
 	// the one with the greater Generation leaves. A store index serves well.
 	Generation uint64
-	// Priority orders placement, higher first, and comes before Generation when
+	// Priority, -1000 to 1000, orders placement, higher first, and comes before Generation when
 	// one of two units has to leave.
 	Priority int
 	// MachineID restricts the unit to the machine of that ID, or to the
@@ -109,9 +109,14 @@ type Spread struct {
 	Group string
 }
 
+const leastPriority = -1000
+
 func checkUnit(u Unit) error {
 	if u.Name == "" {
 		return errors.New("unit without a name")
+	}
+	if u.Priority < leastPriority || u.Priority > -leastPriority {
+		return fmt.Errorf("unit %q: priority is %d, want %d to %d", u.Name, u.Priority, leastPriority, -leastPriority)
 	}
 	for _, p := range u.Prefer {
 		if p.Weight < -100 || p.Weight > 100 {
