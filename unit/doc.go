@@ -10,7 +10,9 @@
 // apart: comments, blank lines and the grouping of sections do not count.
 //
 // Check a name that comes from outside with [CheckName]; the methods of [Name]
-// take a checked name apart. [ParseOptions] reads and checks [X-Fleet].
+// take a checked name apart. [ParseOptions] reads and checks [X-Fleet]: fleet's
+// options, and those that say how large a unit is, which ports it holds, how its
+// kind is spread, and what comes first where there is not room for all.
 //
 // Sub-packages implement [Runner]:
 //
