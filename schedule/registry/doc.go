@@ -11,7 +11,8 @@
 // two writers could meet:
 //
 //	CreateUnit, ReplaceUnit, SetTarget, DestroyUnit   what users want
-//	Schedule, Reschedule, Unschedule                  what the engine decides
+//	SetMachineState, OrderRebalance                   what operators want
+//	Schedule, Reschedule, Unschedule, Pin, GivePorts  what the engine decides
 //	Join, PublishState, Launch                        what machines report
 //	AcquireLease                                      which engine decides
 //

@@ -30,6 +30,11 @@ var (
 	ErrLeaseHeld = errors.New("lease is held by another engine")
 	// ErrLeaseLost: the lease is no longer ours.
 	ErrLeaseLost = errors.New("lease is lost")
+	// ErrPinned: the unit is bound to another machine.
+	ErrPinned = errors.New("unit is bound to another machine")
+	// ErrRebalancing: an order to rebalance is waiting for the engine. Try again
+	// when it is done.
+	ErrRebalancing = errors.New("a rebalance is under way")
 	// ErrNewerEngine: the cluster is run by engines of a later version.
 	ErrNewerEngine = errors.New("cluster runs a newer engine version")
 )

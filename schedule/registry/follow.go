@@ -39,7 +39,7 @@ func (f *follower) load(ctx context.Context) error {
 		return err
 	}
 	// Files first, so that no unit is without its file for a moment.
-	needed := newMirror(f.v.m.scope)
+	needed := newMirror(f.v.m.scope, f.r.derive)
 	needed.load(f.r.keys, ev.Node)
 	files := make(fileSet)
 	if err := f.r.fetch(ctx, files, f.v.lacks(needed.missing())); err != nil {

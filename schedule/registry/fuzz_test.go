@@ -19,7 +19,7 @@ func FuzzMirrorSurvivesAnyKeys(f *testing.F) {
 	f.Fuzz(func(t *testing.T, paths, value string) {
 		const root = layout("/_coreos.com/fleet")
 		for _, scope := range []Scope{{}, {States: true}, {Machine: "m1"}} {
-			m := newMirror(scope)
+			m := newMirror(scope, 0)
 			var nodes []kv.Node
 			for path := range strings.Lines(paths) {
 				n := kv.Node{Key: kv.Join(string(root), strings.TrimSpace(path)), Value: value}

@@ -19,6 +19,13 @@ import (
 //	<root>/machines/<machine>/metadata/…  metadata set at run time
 //	<root>/engine/version                 least version an engine needs
 //	<root>/lease/engine-leader            the engine in charge; expires
+//
+// These are not fleet's, whose programs pass over them:
+//
+//	<root>/job/<unit>/pin                 the machine the unit is bound to
+//	<root>/job/<unit>/ports/<machine>     ports chosen for it on that machine
+//	<root>/machines/<machine>/state       "cordoned" or "draining"
+//	<root>/engine/rebalance               an order to the engine; expires
 type layout string
 
 func (l layout) blobs() string                     { return string(l) + "/unit" }
@@ -29,6 +36,8 @@ func (l layout) object(unit string) string         { return l.job(unit) + "/obje
 func (l layout) target(unit string) string         { return l.job(unit) + "/target" }
 func (l layout) targetState(unit string) string    { return l.job(unit) + "/target-state" }
 func (l layout) heartbeat(unit string) string      { return l.job(unit) + "/job-state" }
+func (l layout) pin(unit string) string            { return l.job(unit) + "/pin" }
+func (l layout) ports(unit, machine string) string { return l.job(unit) + "/ports/" + machine }
 func (l layout) states() string                    { return string(l) + "/states" }
 func (l layout) unitStates(unit string) string     { return l.states() + "/" + unit }
 func (l layout) state(unit, machine string) string { return l.unitStates(unit) + "/" + machine }
@@ -36,7 +45,10 @@ func (l layout) machines() string                  { return string(l) + "/machin
 func (l layout) machine(id string) string          { return l.machines() + "/" + id }
 func (l layout) machineObject(id string) string    { return l.machine(id) + "/object" }
 func (l layout) metadata(id, key string) string    { return l.machine(id) + "/metadata/" + key }
-func (l layout) engineVersion() string             { return string(l) + "/engine/version" }
+func (l layout) machineState(id string) string     { return l.machine(id) + "/state" }
+func (l layout) engine() string                    { return string(l) + "/engine" }
+func (l layout) engineVersion() string             { return l.engine() + "/version" }
+func (l layout) rebalance() string                 { return l.engine() + "/rebalance" }
 func (l layout) lease() string                     { return string(l) + "/lease/engine-leader" }
 
 // split returns the segments of key below the root; nil for the root itself

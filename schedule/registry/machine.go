@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/strakeproject/strake/kv"
+	"github.com/strakeproject/strake/schedule"
 )
 
 // Machine is a machine of the cluster, alive as far as the registry shows.
@@ -27,6 +28,16 @@ type Machine struct {
 	// DISABLE_ENGINE.
 	Capabilities map[string]bool
 	Version      string
+	// Capacity, Dedicated and PortRange are as in schedule.Machine; the machine
+	// itself publishes them, after what it keeps for itself.
+	Capacity  *schedule.Resources
+	Dedicated string
+	PortRange [2]uint16
+	// State is what SetMachineState has set. Join does not look at it.
+	State schedule.MachineState
+	// TTL is how long the machine outlasts its last heartbeat, as it says; 0 for
+	// one that does not say. Join does not look at it.
+	TTL time.Duration
 	// Identity tells apart two machines that carry the same ID by mistake. It
 	// stays the same when the machine's agent restarts. A Join with the same
 	// non-empty Identity takes the machine's key over at once; with any other
@@ -36,10 +47,18 @@ type Machine struct {
 
 func (m Machine) equal(o Machine) bool {
 	return m.ID == o.ID && m.PublicIP == o.PublicIP && m.Version == o.Version && m.Identity == o.Identity &&
-		maps.Equal(m.Metadata, o.Metadata) && maps.Equal(m.Capabilities, o.Capabilities)
+		m.Dedicated == o.Dedicated && m.PortRange == o.PortRange && m.State == o.State && m.TTL == o.TTL &&
+		maps.Equal(m.Metadata, o.Metadata) && maps.Equal(m.Capabilities, o.Capabilities) && sameCapacity(m.Capacity, o.Capacity)
 }
 
-// machineBody is the value of a machine's object key. The last two fields
+func sameCapacity(a, b *schedule.Resources) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.CPU == b.CPU && a.Memory == b.Memory && a.Disk == b.Disk && maps.Equal(a.Counters, b.Counters)
+}
+
+// machineBody is the value of a machine's object key. The fields after Version
 // are not fleet's.
 type machineBody struct {
 	ID           string
@@ -47,11 +66,23 @@ type machineBody struct {
 	Metadata     map[string]string
 	Capabilities map[string]bool
 	Version      string
-	Identity     string `json:",omitempty"`
-	Incarnation  string `json:",omitempty"` // differs each time the machine joins
+	Identity     string        `json:",omitempty"`
+	Incarnation  string        `json:",omitempty"` // differs each time the machine joins
+	Capacity     *capacityBody `json:",omitempty"`
+	Dedicated    string        `json:",omitempty"`
+	PortRange    *[2]uint16    `json:",omitempty"`
+	TTL          int64         `json:",omitempty"` // milliseconds
 }
 
-func encodeMachine(m Machine, incarnation string) string {
+// capacityBody is schedule.Resources in its units.
+type capacityBody struct {
+	MilliCPU int64
+	Memory   int64
+	Disk     int64
+	Counters map[string]int64 `json:",omitempty"`
+}
+
+func encodeMachine(m Machine, incarnation string, ttl time.Duration) string {
 	b := machineBody{
 		ID:           m.ID,
 		Metadata:     m.Metadata,
@@ -59,6 +90,14 @@ func encodeMachine(m Machine, incarnation string) string {
 		Version:      m.Version,
 		Identity:     m.Identity,
 		Incarnation:  incarnation,
+		Dedicated:    m.Dedicated,
+		TTL:          ttl.Milliseconds(),
+	}
+	if c := m.Capacity; c != nil {
+		b.Capacity = &capacityBody{MilliCPU: c.CPU, Memory: c.Memory, Disk: c.Disk, Counters: c.Counters}
+	}
+	if m.PortRange != [2]uint16{} {
+		b.PortRange = &m.PortRange
 	}
 	if m.PublicIP.IsValid() {
 		b.PublicIP = m.PublicIP.String()
@@ -77,6 +116,17 @@ func decodeMachine(id, value string) (Machine, error) {
 		Capabilities: b.Capabilities,
 		Version:      b.Version,
 		Identity:     b.Identity,
+		Dedicated:    b.Dedicated,
+		TTL:          time.Duration(b.TTL) * time.Millisecond,
+	}
+	if c := b.Capacity; c != nil {
+		m.Capacity = &schedule.Resources{CPU: c.MilliCPU, Memory: c.Memory, Disk: c.Disk, Counters: c.Counters}
+	}
+	if b.PortRange != nil {
+		m.PortRange = *b.PortRange
+	}
+	if err := checkMachine(m); err != nil {
+		return Machine{}, err
 	}
 	if b.PublicIP != "" {
 		// A published address that is none is like none at all: it only serves
@@ -105,7 +155,10 @@ func (r *Registry) Join(ctx context.Context, m Machine, incarnation string, ttl 
 	if err := checkSegment("machine ID", m.ID); err != nil {
 		return nil, err
 	}
-	p := &Presence{r: r, id: m.ID, value: encodeMachine(m, incarnation), ttl: ttl}
+	if err := checkMachine(m); err != nil {
+		return nil, &InvalidError{Err: err}
+	}
+	p := &Presence{r: r, id: m.ID, value: encodeMachine(m, incarnation, ttl), ttl: ttl}
 	key := r.keys.machineObject(m.ID)
 	ev, err := r.create(ctx, key, p.value, ttl)
 	if errors.Is(err, kv.ErrKeyExists) {
@@ -204,9 +257,63 @@ func (p *Presence) Leave(ctx context.Context) error {
 	return nil
 }
 
+// checkMachine refuses what a scheduler would: a capacity below nothing, a range
+// of ports that ends before it begins.
+func checkMachine(m Machine) error {
+	return schedule.New(schedule.Options{}).SetMachine(m.Schedulable())
+}
+
+// The words for what a machine is open for. No word, or another, is Open.
+const (
+	stateOpen     = "open"
+	stateCordoned = "cordoned"
+	stateDraining = "draining"
+)
+
+// FormatMachineState returns the word for a state: open, cordoned or draining.
+func FormatMachineState(s schedule.MachineState) string {
+	switch s {
+	case schedule.Cordoned:
+		return stateCordoned
+	case schedule.Draining:
+		return stateDraining
+	}
+	return stateOpen
+}
+
+// ParseMachineState returns the state that word names, or an [*InvalidError].
+func ParseMachineState(word string) (schedule.MachineState, error) {
+	for _, s := range []schedule.MachineState{schedule.Open, schedule.Cordoned, schedule.Draining} {
+		if FormatMachineState(s) == word {
+			return s, nil
+		}
+	}
+	return schedule.Open, invalidf("invalid machine state %q: expect %s, %s or %s", word, stateOpen, stateCordoned, stateDraining)
+}
+
+// SetMachineState says what a machine is open for, present or not. It outlasts
+// the machine's absence. The engine acts on it; programs older than this
+// project's do not know of it.
+func (r *Registry) SetMachineState(ctx context.Context, machine string, s schedule.MachineState) error {
+	if err := checkSegment("machine ID", machine); err != nil {
+		return err
+	}
+	key := r.keys.machineState(machine)
+	var err error
+	if s == schedule.Open {
+		err = r.remove(ctx, key, kv.DeleteOptions{})
+	} else {
+		_, err = r.set(ctx, key, FormatMachineState(s), 0)
+	}
+	if err != nil && !errors.Is(err, kv.ErrKeyNotFound) {
+		return fmt.Errorf("state of machine %s: %w", machine, err)
+	}
+	return nil
+}
+
 // Machines reads the machines that are alive, ordered by ID.
 func (r *Registry) Machines(ctx context.Context) ([]Machine, error) {
-	m := newMirror(Scope{})
+	m := newMirror(Scope{}, r.derive)
 	if _, err := r.loadTree(ctx, m, r.keys.machines()); err != nil {
 		return nil, err
 	}

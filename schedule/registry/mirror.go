@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/strakeproject/strake/kv"
+	"github.com/strakeproject/strake/schedule/unitfile"
 	"github.com/strakeproject/strake/unit"
 )
 
@@ -19,20 +20,28 @@ import (
 //	     changes() <── the unit is marked as changed <──────────────────────┘
 type mirror struct {
 	scope    Scope
+	derive   unitfile.Derive
 	units    map[string]*unitRecord
 	machines map[string]*machineRecord
 	states   map[string]map[string]UnitState // by unit and machine
 	files    map[unit.Hash]*fileRecord
 	wanted   map[unit.Hash]struct{} // those of files that are not fetched
 
+	order *RebalanceOrder // nil for none
+
 	changedUnits    map[string]struct{}
 	changedMachines map[string]struct{}
-	changedStates   map[string]struct{} // names of units
+	// silent are those of changedMachines that ran out of time, as against
+	// those that signed off.
+	silent        map[string]struct{}
+	changedStates map[string]struct{} // names of units
+	changedOrder  bool
 }
 
-func newMirror(scope Scope) *mirror {
+func newMirror(scope Scope, derive unitfile.Derive) *mirror {
 	return &mirror{
 		scope:           scope,
+		derive:          derive,
 		units:           make(map[string]*unitRecord),
 		machines:        make(map[string]*machineRecord),
 		states:          make(map[string]map[string]UnitState),
@@ -40,6 +49,7 @@ func newMirror(scope Scope) *mirror {
 		wanted:          make(map[unit.Hash]struct{}),
 		changedUnits:    make(map[string]struct{}),
 		changedMachines: make(map[string]struct{}),
+		silent:          make(map[string]struct{}),
 		changedStates:   make(map[string]struct{}),
 	}
 }
@@ -62,6 +72,7 @@ func (m *mirror) replace(keys layout, dir string, found kv.Node) {
 	collect(found, there)
 	for _, path := range m.paths(keys.split(dir)) {
 		if _, ok := there[kv.Join(string(keys), strings.Join(path, "/"))]; !ok {
+			m.silence(path) // if it signed off, nobody saw it
 			m.drop(path)
 		}
 	}
@@ -90,10 +101,14 @@ func (m *mirror) paths(dir []string) [][]string {
 				"target-state": rec.target != "",
 				"target":       rec.machine != "",
 				"job-state":    rec.heartbeat != "",
+				"pin":          rec.pin != "",
 			} {
 				if there {
 					paths = append(paths, []string{"job", name, field})
 				}
+			}
+			for id := range rec.ports {
+				paths = append(paths, []string{"job", name, "ports", id})
 			}
 		}
 	case "states":
@@ -110,6 +125,13 @@ func (m *mirror) paths(dir []string) [][]string {
 			for key := range rec.dynamic {
 				paths = append(paths, []string{"machines", id, "metadata", key})
 			}
+			if rec.state != "" {
+				paths = append(paths, []string{"machines", id, "state"})
+			}
+		}
+	case "engine":
+		if m.order != nil {
+			paths = append(paths, []string{"engine", "rebalance"})
 		}
 	}
 	return paths
@@ -120,6 +142,9 @@ func (m *mirror) apply(keys layout, ev kv.Event) {
 	path := keys.split(ev.Node.Key)
 	switch ev.Action {
 	case kv.ActionDelete, kv.ActionExpire, kv.ActionCompareAndDelete:
+		if ev.Action == kv.ActionExpire {
+			m.silence(path)
+		}
 		m.drop(path)
 	default:
 		if !ev.Node.Dir {
@@ -133,6 +158,12 @@ func (m *mirror) put(path []string, n kv.Node) {
 	switch {
 	case len(path) == 3 && path[0] == "job":
 		m.putJob(path[1], path[2], n)
+	case len(path) == 4 && path[0] == "job" && path[2] == "ports":
+		m.putPorts(path[1], path[3], n.Value)
+	case len(path) == 2 && path[0] == "engine" && path[1] == "rebalance":
+		m.putOrder(n)
+	case len(path) == 3 && path[0] == "machines" && path[2] == "state":
+		m.putMachineState(path[1], n.Value)
 	case len(path) == 3 && path[0] == "states":
 		m.putState(path[1], path[2], n.Value)
 	case len(path) == 3 && path[0] == "machines" && path[2] == "object":
@@ -149,7 +180,7 @@ func (m *mirror) put(path []string, n kv.Node) {
 // drop takes in the removal of a file, or of a directory with all below it.
 func (m *mirror) drop(path []string) {
 	if len(path) == 0 {
-		m.dropAll("job", "states", "machines")
+		m.dropAll("job", "states", "machines", "engine")
 		return
 	}
 	if len(path) == 1 {
@@ -163,6 +194,10 @@ func (m *mirror) drop(path []string) {
 		m.dropStates(name, path[2:])
 	case "machines":
 		m.dropMachine(name, path[2:])
+	case "engine":
+		if name == "rebalance" {
+			m.dropOrder()
+		}
 	}
 }
 
@@ -182,6 +217,8 @@ func (m *mirror) dropAll(dirs ...string) {
 			for id := range m.machines {
 				m.dropMachine(id, nil)
 			}
+		case "engine":
+			m.dropOrder()
 		}
 	}
 }

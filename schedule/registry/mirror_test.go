@@ -13,7 +13,7 @@ func TestUnitIsReportedOnceThereIsSomethingToSee(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := newMirror(Scope{Machine: "m1"})
+	m := newMirror(Scope{Machine: "m1"}, 0)
 	put := func(key, value string) {
 		m.apply(root, kv.Event{Action: kv.ActionSet, Node: kv.Node{Key: key, Value: value}})
 	}

@@ -10,6 +10,7 @@ import (
 type machineRecord struct {
 	object  *Machine // nil: not alive
 	dynamic map[string]string
+	state   string // empty for none
 }
 
 func (m *mirror) putState(name, id, value string) {
@@ -80,6 +81,25 @@ func (m *mirror) putMachine(id, value string) {
 	}
 	rec.object = &o
 	m.changedMachines[id] = struct{}{}
+	delete(m.silent, id)
+}
+
+func (m *mirror) putMachineState(id, value string) {
+	rec := m.machineRecord(id)
+	if rec.state != value {
+		rec.state = value
+		m.machineChanged(id, rec)
+	}
+	if rec.object == nil && len(rec.dynamic) == 0 && rec.state == "" {
+		delete(m.machines, id)
+	}
+}
+
+// silence marks a machine whose object is about to vanish without a word of it.
+func (m *mirror) silence(path []string) {
+	if len(path) == 3 && path[0] == "machines" && path[2] == "object" {
+		m.silent[path[1]] = struct{}{}
+	}
 }
 
 func (m *mirror) dropMachine(id string, path []string) {
@@ -90,7 +110,7 @@ func (m *mirror) dropMachine(id string, path []string) {
 	switch {
 	case len(path) == 0:
 		m.machineChanged(id, rec)
-		rec.object, rec.dynamic = nil, nil
+		rec.object, rec.dynamic, rec.state = nil, nil, ""
 	case path[0] == "object":
 		m.machineChanged(id, rec)
 		rec.object = nil
@@ -100,8 +120,11 @@ func (m *mirror) dropMachine(id string, path []string) {
 	case path[0] == "metadata":
 		m.machineChanged(id, rec)
 		delete(rec.dynamic, path[1])
+	case path[0] == "state":
+		m.machineChanged(id, rec)
+		rec.state = ""
 	}
-	if rec.object == nil && len(rec.dynamic) == 0 {
+	if rec.object == nil && len(rec.dynamic) == 0 && rec.state == "" {
 		delete(m.machines, id)
 	}
 }
@@ -121,6 +144,7 @@ func (m *mirror) machine(id string) (Machine, bool) {
 	}
 	o := *rec.object
 	o.Metadata = maps.Clone(o.Metadata)
+	o.State, _ = ParseMachineState(rec.state)
 	for key, value := range rec.dynamic {
 		switch {
 		case value == "":

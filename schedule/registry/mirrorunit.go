@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/strakeproject/strake/kv"
+	"github.com/strakeproject/strake/schedule/unitfile"
 	"github.com/strakeproject/strake/unit"
 )
 
@@ -18,6 +19,8 @@ type unitRecord struct {
 	target    string // a state, or whatever somebody wrote there
 	machine   string
 	heartbeat string
+	pin       string            // a machine
+	ports     map[string]string // by machine; never modified
 	// Invariant: holds is the hash whose fileRecord lists this unit; zero when
 	// the unit's file is of no interest.
 	holds unit.Hash
@@ -45,6 +48,8 @@ func (m *mirror) putJob(name, field string, n kv.Node) {
 		rec.machine = n.Value
 	case "job-state":
 		rec.heartbeat = n.Value
+	case "pin":
+		rec.pin = n.Value
 	}
 	m.jobChanged(name, before, rec)
 }
@@ -66,11 +71,34 @@ func (m *mirror) dropJob(name string, field []string) {
 		rec.machine = ""
 	case field[0] == "job-state":
 		rec.heartbeat = ""
+	case field[0] == "pin":
+		rec.pin = ""
+	case field[0] == "ports" && len(field) == 1:
+		rec.ports = nil
+	case field[0] == "ports":
+		rec.ports = maps.Clone(rec.ports)
+		delete(rec.ports, field[1])
 	}
 	m.jobChanged(name, before, rec)
-	if rec.object == nil && rec.target == "" && rec.machine == "" && rec.heartbeat == "" {
+	if rec.object == nil && rec.target == "" && rec.machine == "" && rec.heartbeat == "" && rec.pin == "" && len(rec.ports) == 0 {
 		delete(m.units, name)
 	}
+}
+
+// putPorts takes in the ports that were chosen for a unit on a machine.
+func (m *mirror) putPorts(name, id, value string) {
+	rec := m.units[name]
+	if rec == nil {
+		rec = &unitRecord{}
+		m.units[name] = rec
+	}
+	before := *rec
+	rec.ports = maps.Clone(rec.ports)
+	if rec.ports == nil {
+		rec.ports = make(map[string]string)
+	}
+	rec.ports[id] = value
+	m.jobChanged(name, before, rec)
 }
 
 // jobChanged settles which file the record needs, and marks the unit as changed
@@ -89,7 +117,7 @@ func (m *mirror) jobChanged(name string, before unitRecord, rec *unitRecord) {
 		return // offerFile will mark it, once there is something to see
 	}
 	same := before.target == rec.target && before.machine == rec.machine && before.heartbeat == rec.heartbeat &&
-		before.created == rec.created && before.holds == rec.holds && (before.object == nil) == (rec.object == nil)
+		before.created == rec.created && before.pin == rec.pin && before.ports[rec.machine] == rec.ports[rec.machine] && before.holds == rec.holds && (before.object == nil) == (rec.object == nil)
 	if !same {
 		m.changedUnits[name] = struct{}{}
 	}
@@ -149,6 +177,8 @@ func (m *mirror) unit(name string) (Unit, error) {
 		Machine:  rec.machine,
 		Launched: rec.heartbeat,
 		Created:  rec.created,
+		Pinned:   rec.pin,
+		derive:   m.derive,
 	}
 	var err error
 	if rec.target != "" {
@@ -159,6 +189,9 @@ func (m *mirror) unit(name string) (Unit, error) {
 	}
 	if rec.options == nil {
 		o, _, err := unit.ParseOptions(name, f.file)
+		if err == nil {
+			_, err = unitfile.Convert(name, o, m.derive)
+		}
 		if err != nil {
 			return Unit{}, fmt.Errorf("%w: %w", errCorrupt, err)
 		}
@@ -167,6 +200,9 @@ func (m *mirror) unit(name string) (Unit, error) {
 	u.Options = *rec.options
 	if u.Global() {
 		u.Machine = ""
+	}
+	if u.Options.DynamicPorts > 0 {
+		u.Ports = parsePorts(rec.ports[u.Machine])
 	}
 	if m.scope.States {
 		_, published := m.states[name][u.Machine]

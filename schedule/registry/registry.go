@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/strakeproject/strake/kv"
+	"github.com/strakeproject/strake/schedule/unitfile"
 )
 
 // DefaultPrefix is the root of fleet's keys.
@@ -21,6 +22,9 @@ type Options struct {
 	// Timeout bounds each single request to the store; watches have no bound.
 	// Default 5 s.
 	Timeout time.Duration
+	// Derive says what the limits in units' own settings count for. It has to be
+	// the same for all programs of a cluster. Default unitfile.Estimate.
+	Derive unitfile.Derive
 	// Logger is told of entries that cannot be read and of broken watches.
 	// Default: nothing is logged.
 	Logger *slog.Logger
@@ -34,6 +38,7 @@ type Registry struct {
 	store   kv.Store
 	keys    layout
 	timeout time.Duration
+	derive  unitfile.Derive
 	log     *slog.Logger
 
 	mu    sync.Mutex
@@ -55,6 +60,7 @@ func New(store kv.Store, opts Options) *Registry {
 		store:   store,
 		keys:    layout(strings.TrimSuffix(kv.Clean(opts.Prefix), "/")),
 		timeout: opts.Timeout,
+		derive:  opts.Derive,
 		log:     opts.Logger,
 		views:   make(map[*View]struct{}),
 	}

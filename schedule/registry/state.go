@@ -144,7 +144,7 @@ func (r *Registry) Unlaunch(ctx context.Context, name, machine string) error {
 
 // States reads all unit states, ordered by unit and machine.
 func (r *Registry) States(ctx context.Context) ([]UnitState, error) {
-	m := newMirror(Scope{States: true})
+	m := newMirror(Scope{States: true}, r.derive)
 	if _, err := r.loadTree(ctx, m, r.keys.states()); err != nil {
 		return nil, err
 	}
@@ -156,7 +156,7 @@ func (r *Registry) UnitStates(ctx context.Context, name string) ([]UnitState, er
 	if err := checkSegment("unit name", name); err != nil {
 		return nil, err
 	}
-	m := newMirror(Scope{States: true})
+	m := newMirror(Scope{States: true}, r.derive)
 	if _, err := r.loadTree(ctx, m, r.keys.unitStates(name)); err != nil {
 		return nil, err
 	}

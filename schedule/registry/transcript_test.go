@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/strakeproject/strake/kv"
 	"github.com/strakeproject/strake/kv/tree"
+	"github.com/strakeproject/strake/schedule"
 	"github.com/strakeproject/strake/schedule/registry"
 	"github.com/strakeproject/strake/unit"
 )
@@ -106,8 +108,38 @@ func (s session) run(ctx context.Context, d *datadriven.TestData) (string, error
 		return "", s.reg.Unlaunch(ctx, arg(0), arg(1))
 	case "join":
 		m := registry.Machine{ID: arg(0), Version: "v1", Identity: value("identity"), Metadata: map[string]string{"disk": "ssd"}}
+		if cpu, err := unit.ParseCPU(value("cpu")); err == nil {
+			m.Capacity = &schedule.Resources{CPU: cpu, Counters: map[string]int64{"gpu": 1}}
+			m.Dedicated, m.PortRange = value("dedicated"), [2]uint16{8000, 8099}
+		}
 		_, err := s.reg.Join(ctx, m, value("run"), time.Minute)
 		return "", err
+	case "mark":
+		state, err := registry.ParseMachineState(arg(1))
+		if err != nil {
+			return "", err
+		}
+		return "", s.reg.SetMachineState(ctx, arg(0), state)
+	case "pin":
+		return "", s.reg.Pin(ctx, arg(0), arg(1))
+	case "give":
+		return "", s.reg.GivePorts(ctx, arg(0), arg(1), []uint16{8000, 8001})
+	case "take":
+		return "", s.reg.TakePorts(ctx, arg(0), arg(1))
+	case "rebalance":
+		goal, err := registry.ParseGoal(arg(0))
+		if err != nil {
+			return "", err
+		}
+		budget, err := strconv.Atoi(arg(1))
+		if err != nil {
+			return "", err
+		}
+		return "", s.reg.OrderRebalance(ctx, schedule.Rebalance{Goal: goal, Budget: budget})
+	case "scheduler":
+		u, err := s.reg.Unit(ctx, arg(0))
+		su := u.Schedulable()
+		return fmt.Sprintf("machine=%s given=%d request=%d require=%s\n", su.MachineID, su.Given, su.Request.CPU, su.Require), err
 	case "metadata":
 		return "", s.reg.SetMetadata(ctx, arg(0), arg(1), value("value"))
 	case "machines":
@@ -154,7 +186,14 @@ func (s session) machines(ctx context.Context) (string, error) {
 	machines, err := s.reg.Machines(ctx)
 	var b strings.Builder
 	for _, m := range machines {
-		fmt.Fprintf(&b, "%s %s ip=%v %v\n", m.ID, m.Version, m.PublicIP, m.Metadata)
+		fmt.Fprintf(&b, "%s %s ip=%v %v", m.ID, m.Version, m.PublicIP, m.Metadata)
+		if m.Capacity != nil {
+			fmt.Fprintf(&b, " %v dedicated=%q ports=%d", *m.Capacity, m.Dedicated, m.PortRange)
+		}
+		if m.State != schedule.Open {
+			b.WriteString(" " + registry.FormatMachineState(m.State))
+		}
+		b.WriteString("\n")
 	}
 	return b.String(), err
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/strakeproject/strake/kv"
+	"github.com/strakeproject/strake/schedule/unitfile"
 	"github.com/strakeproject/strake/unit"
 )
 
@@ -56,6 +57,13 @@ type Unit struct {
 	// Created is the store index at which the unit was created: smaller means
 	// earlier. Other content keeps it.
 	Created uint64
+	// Pinned is the machine that the unit is bound to since it was first
+	// placed, if its options want that; empty before.
+	Pinned string
+	// Ports are the dynamic ports that were chosen for the unit on Machine.
+	Ports []uint16
+
+	derive unitfile.Derive
 }
 
 // Global reports whether the unit runs on every machine that admits it.
@@ -161,7 +169,7 @@ func (r *Registry) Unit(ctx context.Context, name string) (Unit, error) {
 	if err != nil {
 		return Unit{}, notFound(name, err)
 	}
-	m := newMirror(Scope{States: true})
+	m := newMirror(Scope{States: true}, r.derive)
 	m.load(r.keys, job.Node)
 	if !m.has(name) {
 		return Unit{}, fmt.Errorf("unit %s: %w", name, ErrUnitNotFound)
@@ -187,7 +195,7 @@ func (r *Registry) Unit(ctx context.Context, name string) (Unit, error) {
 // Units reads all units, ordered by name. Entries that cannot be read are left
 // out and logged.
 func (r *Registry) Units(ctx context.Context) ([]Unit, error) {
-	m := newMirror(Scope{States: true})
+	m := newMirror(Scope{States: true}, r.derive)
 	for _, key := range []string{r.keys.jobs(), r.keys.states()} {
 		if _, err := r.loadTree(ctx, m, key); err != nil {
 			return nil, err
@@ -314,11 +322,11 @@ func checkUnit(name string, f *unit.File, target State) (global bool, err error)
 	if err := checkTarget(name, target); err != nil {
 		return false, err
 	}
-	opts, _, err := unit.ParseOptions(name, f)
+	u, _, err := unitfile.Read(name, f, unitfile.Estimate)
 	if err != nil {
 		return false, &InvalidError{Err: err}
 	}
-	return opts.Global, nil
+	return u.Global, nil
 }
 
 func checkTarget(name string, target State) error {

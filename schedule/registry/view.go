@@ -28,6 +28,12 @@ type Changes struct {
 	Units    []string // unit names
 	Machines []string // machine IDs
 	States   []string // names of units of which a machine's state has changed
+	// Silent are those of Machines that are gone without having signed off:
+	// their time ran out, or nobody saw how they went.
+	Silent []string
+	// Rebalance: there is an order to rebalance that was not there, or the
+	// reverse.
+	Rebalance bool
 }
 
 // View is an image of a registry, kept current by watches. It includes every
@@ -38,6 +44,7 @@ type Changes struct {
 //	watch job/      ─┐
 //	watch machines/ ─┼─> apply ──> mirror ──> Changed ──> the reader: Take, Unit, Machine, ...
 //	watch states/   ─┤
+//	watch engine/   ─┤
 //	own writes      ─┘
 //
 // One goroutine for each directory reads, watches and applies; they end with
@@ -61,7 +68,7 @@ type View struct {
 // the view outlives all trouble with the store until ctx ends or it is closed.
 func (r *Registry) Follow(ctx context.Context, scope Scope) (*View, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	v := &View{r: r, cancel: cancel, changed: make(chan struct{}, 1), m: newMirror(scope)}
+	v := &View{r: r, cancel: cancel, changed: make(chan struct{}, 1), m: newMirror(scope, r.derive)}
 	for _, dir := range r.keys.followed(scope) {
 		v.own = append(v.own, newOwnWrites(dir))
 	}
@@ -86,9 +93,9 @@ func (r *Registry) Follow(ctx context.Context, scope Scope) (*View, error) {
 
 // followed lists the directories that a scope takes in.
 func (l layout) followed(scope Scope) []string {
-	dirs := []string{l.jobs(), l.machines()}
+	dirs := []string{l.jobs(), l.machines(), l.engine()}
 	if scope.Machine != "" {
-		dirs[1] = l.machine(scope.Machine)
+		dirs = []string{l.jobs(), l.machine(scope.Machine)}
 	}
 	if scope.States {
 		dirs = append(dirs, l.states())
@@ -120,7 +127,12 @@ func (v *View) Take() Changes {
 		Units:    slices.Sorted(maps.Keys(v.m.changedUnits)),
 		Machines: slices.Sorted(maps.Keys(v.m.changedMachines)),
 		States:   slices.Sorted(maps.Keys(v.m.changedStates)),
+
+		Silent:    slices.Sorted(maps.Keys(v.m.silent)),
+		Rebalance: v.m.changedOrder,
 	}
+	v.m.changedOrder = false
+	clear(v.m.silent)
 	clear(v.m.changedUnits)
 	clear(v.m.changedMachines)
 	clear(v.m.changedStates)
@@ -163,6 +175,17 @@ func (v *View) Machines() []Machine {
 	return slices.Collect(v.m.allMachines())
 }
 
+// Rebalance returns the order to rebalance, if there is one. A view of one
+// machine has none.
+func (v *View) Rebalance() (RebalanceOrder, bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.m.order == nil {
+		return RebalanceOrder{}, false
+	}
+	return *v.m.order, true
+}
+
 // States returns the published states of a unit, ordered by machine. It is
 // empty for a scope without states.
 func (v *View) States(name string) []UnitState {
@@ -176,7 +199,7 @@ func (v *View) change(f func(*mirror)) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	f(v.m)
-	if len(v.m.changedUnits)+len(v.m.changedMachines)+len(v.m.changedStates) == 0 {
+	if len(v.m.changedUnits)+len(v.m.changedMachines)+len(v.m.changedStates) == 0 && !v.m.changedOrder {
 		return
 	}
 	select {

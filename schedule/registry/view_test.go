@@ -15,6 +15,7 @@ import (
 
 	"github.com/strakeproject/strake/kv"
 	"github.com/strakeproject/strake/kv/tree"
+	"github.com/strakeproject/strake/schedule"
 	"github.com/strakeproject/strake/schedule/registry"
 	"github.com/strakeproject/strake/unit"
 )
@@ -307,4 +308,74 @@ func image(v *registry.View) string {
 	slices.Sort(ids)
 	fmt.Fprintln(&b, ids)
 	return b.String()
+}
+
+func TestViewTellsMachinesThatFellSilentFromThoseThatSignedOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, err := tree.NewLocal()
+		ok(t, err)
+		defer store.Close()
+		r := registry.New(store, registry.Options{})
+		v := follow(t, r, registry.Scope{})
+		defer v.Close()
+		ctx := t.Context()
+		for _, id := range []string{"m1", "m2"} {
+			p, err := r.Join(ctx, registry.Machine{ID: id}, id, 5*time.Second)
+			ok(t, err)
+			if id == "m1" {
+				ok(t, p.Leave(ctx))
+			}
+		}
+		expect(t, "after a sign-off", changes(v), "units[] machines[m1 m2] states[]")
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		c := v.Take()
+		expect(t, "silent machines", fmt.Sprint(c.Machines, c.Silent), "[m2] [m2]")
+		c = v.Take()
+		expect(t, "silent machines, asked again", fmt.Sprint(c.Machines, c.Silent), "[] []")
+	})
+}
+
+func TestViewShowsMarksAndOrders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, err := tree.NewLocal()
+		ok(t, err)
+		defer store.Close()
+		users, engines := registry.New(store, registry.Options{}), registry.New(store, registry.Options{})
+		v := follow(t, engines, registry.Scope{})
+		defer v.Close()
+		ctx := t.Context()
+		_, err = users.Join(ctx, registry.Machine{ID: "m1"}, "1", time.Hour)
+		ok(t, err)
+		ok(t, users.SetMachineState(ctx, "m1", schedule.Draining))
+		synctest.Wait()
+		v.Take()
+		if m, _ := v.Machine("m1"); m.State != schedule.Draining || m.TTL != time.Hour {
+			t.Errorf("m1: got %+v, want it draining with a TTL of an hour", m)
+		}
+		ok(t, users.OrderRebalance(ctx, schedule.Rebalance{Goal: schedule.Empty, Budget: 3}))
+		synctest.Wait()
+		order, there := v.Rebalance()
+		if c := v.Take(); !c.Rebalance || !there || order.Rebalance != (schedule.Rebalance{Goal: schedule.Empty, Budget: 3}) {
+			t.Errorf("order: got %+v, %v, %+v", order, there, c)
+		}
+		ok(t, engines.FinishRebalance(ctx, order))
+		if _, there := v.Rebalance(); there {
+			t.Error("an order that was dealt with is still there")
+		}
+		if waiting, err := users.Rebalancing(ctx); err != nil || waiting {
+			t.Errorf("Rebalancing: got %v, %v", waiting, err)
+		}
+		ok(t, users.OrderRebalance(ctx, schedule.Rebalance{Budget: 1}))
+		ok(t, engines.FinishRebalance(ctx, order)) // another one stays
+		time.Sleep(30 * time.Second)
+		if waiting, err := users.Rebalancing(ctx); err != nil || !waiting {
+			t.Errorf("Rebalancing, another order: got %v, %v", waiting, err)
+		}
+		time.Sleep(31 * time.Second)
+		synctest.Wait()
+		if _, there := v.Rebalance(); there {
+			t.Error("an order outlasts its time")
+		}
+	})
 }

@@ -1,0 +1,7 @@
+// Package unitfile turns unit files into what the scheduler takes. It is the
+// bridge between package unit, which reads the options of a file, and package
+// schedule, which knows nothing of files; it does no I/O.
+//
+// [Read] takes a file, [Convert] options that are read already. Engine, agents
+// and tools all come through here, so that they decide on the same grounds.
+package unitfile
