@@ -15,6 +15,7 @@ const (
 	CodeNotFile            Code = 102
 	CodeNotDir             Code = 104
 	CodeKeyExists          Code = 105
+	CodeReservedKey        Code = 106
 	CodeRootReadOnly       Code = 107
 	CodeDirNotEmpty        Code = 108
 	CodeUnauthorized       Code = 110
@@ -38,6 +39,7 @@ var messages = map[Code]string{
 	CodeNotFile:            "Not a file",
 	CodeNotDir:             "Not a directory",
 	CodeKeyExists:          "Key already exists",
+	CodeReservedKey:        "The prefix of given key is a keyword in etcd",
 	CodeRootReadOnly:       "Root is read only",
 	CodeDirNotEmpty:        "Directory not empty",
 	CodeUnauthorized:       "The request requires user authentication",

@@ -11,7 +11,6 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/strakeproject/strake/kv/httpapi"
 	"github.com/strakeproject/strake/kv/member"
 )
 
@@ -80,16 +79,4 @@ func unknownVariables(app *kong.Application, environ []string) []string {
 		}
 	}
 	return unknown
-}
-
-// cluster shows a member to the client API.
-type cluster struct{ *member.Member }
-
-// Members implements httpapi.Cluster.
-func (c cluster) Members() []httpapi.Member {
-	var ms []httpapi.Member
-	for _, m := range c.Member.Members() {
-		ms = append(ms, httpapi.Member{ID: m.ID, Name: m.Name, PeerURLs: m.PeerURLs, ClientURLs: m.ClientURLs})
-	}
-	return ms
 }

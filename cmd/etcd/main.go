@@ -16,7 +16,9 @@ import (
 	"github.com/alecthomas/kong"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/strakeproject/strake/kv/auth"
 	"github.com/strakeproject/strake/kv/httpapi"
+	"github.com/strakeproject/strake/kv/httpapi/memberapi"
 	"github.com/strakeproject/strake/kv/member"
 )
 
@@ -101,8 +103,14 @@ func (f *flags) serve(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	authority, err := auth.Open(ctx, auth.Config{Store: m, Logger: log})
+	if err != nil {
+		return errors.Join(err, stopMember(ctx, m))
+	}
+	defer authority.Close()
 	api := httpapi.New(httpapi.Config{
-		Store: m, Cluster: cluster{m}, Version: version, RequestTimeout: m.RequestTimeout(), Logger: log,
+		Store: m, Cluster: memberapi.Of(m), Changer: memberapi.Of(m), Auth: authority,
+		Version: version, RequestTimeout: m.RequestTimeout(), Logger: log,
 	})
 	g, ctx := errgroup.WithContext(ctx)
 	for _, l := range clients {
@@ -118,12 +126,16 @@ func (f *flags) serve(ctx context.Context, log *slog.Logger) error {
 		}
 	})
 	err = g.Wait()
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
-	defer cancel()
-	if stopErr := m.Stop(grace); err == nil {
+	if stopErr := stopMember(ctx, m); err == nil {
 		err = stopErr
 	}
 	return err
+}
+
+func stopMember(ctx context.Context, m *member.Member) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	return m.Stop(ctx)
 }
 
 func closeAll(ls []net.Listener) {

@@ -10,13 +10,16 @@ import (
 	"time"
 
 	"github.com/strakeproject/strake/cloudconfig"
+	"github.com/strakeproject/strake/kv/auth"
 	"github.com/strakeproject/strake/kv/httpapi"
+	"github.com/strakeproject/strake/kv/httpapi/memberapi"
 	"github.com/strakeproject/strake/kv/member"
 )
 
 // etcd is a machine's key-value member with its two kinds of listener.
 type etcd struct {
 	*member.Member
+	auth   *auth.Authority
 	cancel context.CancelFunc // ends the client API
 	served sync.WaitGroup
 }
@@ -66,9 +69,18 @@ func startEtcd(ctx context.Context, m machineConfig, dir string, net *cable, log
 		}
 		return nil, err
 	}
+	if e.auth, err = auth.Open(ctx, auth.Config{Store: e.Member, Logger: log}); err != nil {
+		for _, l := range clients {
+			l.Close()
+		}
+		return nil, errors.Join(err, e.Member.Stop(ctx))
+	}
 	serveCtx, cancel := context.WithCancel(context.Background())
 	e.cancel = cancel
-	api := httpapi.New(httpapi.Config{Store: e.Member, Cluster: clusterView{e.Member}, Logger: log, Grace: time.Second})
+	view := memberapi.Of(e.Member)
+	api := httpapi.New(httpapi.Config{
+		Store: e.Member, Cluster: view, Changer: view, Auth: e.auth, Logger: log, Grace: time.Second,
+	})
 	for _, l := range clients {
 		e.served.Go(func() {
 			if err := api.Serve(serveCtx, net.wrap(l)); err != nil {
@@ -84,6 +96,7 @@ func (e *etcd) stop(ctx context.Context) error {
 	err := e.Member.Stop(ctx)
 	e.cancel()
 	e.served.Wait()
+	e.auth.Close()
 	return err
 }
 
@@ -120,15 +133,4 @@ func etcdConfig(env cloudconfig.Environment) (cfg etcdSettings, clientURLs []str
 	cfg.ElectionTimeout = milliseconds("ETCD_ELECTION_TIMEOUT", member.DefaultElection)
 	cfg.InitialCluster, err = member.ParseCluster(env.Lookup("ETCD_INITIAL_CLUSTER"))
 	return cfg, clientURLs, errors.Join(append(errs, err)...)
-}
-
-// clusterView is a member as the HTTP API wants to see it.
-type clusterView struct{ *member.Member }
-
-func (v clusterView) Members() []httpapi.Member {
-	var all []httpapi.Member
-	for _, m := range v.Member.Members() {
-		all = append(all, httpapi.Member{ID: m.ID, Name: m.Name, PeerURLs: m.PeerURLs, ClientURLs: m.ClientURLs})
-	}
-	return all
 }

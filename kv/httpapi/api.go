@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/strakeproject/strake/kv"
+	"github.com/strakeproject/strake/kv/auth"
 )
 
 // Config says what an API serves. Store is required.
@@ -23,6 +24,15 @@ type Config struct {
 	// Cluster tells about the members; nil for a store that stands alone: no
 	// members, always healthy.
 	Cluster Cluster
+	// Changer changes the members; nil for those of a cluster that stays as it
+	// is, where such requests are not allowed.
+	Changer Changer
+	// Auth guards keys, members and itself; nil for a store that all may use, and
+	// that has no users or roles.
+	Auth *auth.Authority
+	// ClientCertAuth takes the common name of a client's verified certificate for
+	// a user, if the request names none.
+	ClientCertAuth bool
 	// Version is what /version reports; default "3.4.0", whose v2 API this is.
 	Version string
 	// Metrics answers GET /metrics; nil leaves that path unknown.
@@ -120,8 +130,6 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.serve(w, r, context.Background())
 }
 
-const membersPath = "/v2/members"
-
 // serve routes a request. It does not leave that to http.ServeMux, which would
 // answer an unclean path with another status than the original.
 func (a *API) serve(w http.ResponseWriter, r *http.Request, stop context.Context) {
@@ -136,6 +144,8 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, stop context.Context
 		a.serveKeys(w, r, stop)
 	case under(p, membersPath):
 		a.serveMembers(w, r)
+	case under(p, authPath) && a.cfg.Auth != nil:
+		a.serveAuth(w, r)
 	case p == "/v2/machines":
 		a.serveMachines(w, r)
 	case p == "/version":

@@ -1,13 +1,11 @@
 package httpapi
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -29,6 +27,25 @@ type Cluster interface {
 	CheckHealth(ctx context.Context) error
 }
 
+// Changer changes who belongs to the cluster. Its methods return when the change
+// is done, or one of the errors below, or another one if the change cannot be
+// made now.
+type Changer interface {
+	// AddMember makes room for a member that is about to start.
+	AddMember(ctx context.Context, peerURLs []string) (Member, error)
+	// UpdateMember tells that a member is reached elsewhere.
+	UpdateMember(ctx context.Context, id uint64, peerURLs []string) error
+	// RemoveMember takes a member out for good.
+	RemoveMember(ctx context.Context, id uint64) error
+}
+
+// Errors of a Changer that clients are told of.
+var (
+	ErrMemberExists   = errors.New("membership: peerURL exists")
+	ErrMemberNotFound = errors.New("membership: no such member")
+	ErrMemberRemoved  = errors.New("membership: member was permanently removed")
+)
+
 // Member is a member of the cluster.
 type Member struct {
 	ID         uint64
@@ -48,59 +65,6 @@ func (alone) Members() []Member                 { return nil }
 func (alone) Leader() uint64                    { return 0 }
 func (alone) Raft() (index, term uint64)        { return 0, 0 }
 func (alone) CheckHealth(context.Context) error { return nil }
-
-// memberJSON is a Member on the wire.
-type memberJSON struct {
-	ID         string   `json:"id"`
-	Name       string   `json:"name"`
-	PeerURLs   []string `json:"peerURLs"`
-	ClientURLs []string `json:"clientURLs"`
-}
-
-func toJSON(m Member) memberJSON {
-	sorted := func(urls []string) []string {
-		s := append([]string{}, urls...) // never null
-		slices.Sort(s)
-		return s
-	}
-	return memberJSON{
-		ID:         strconv.FormatUint(m.ID, 16),
-		Name:       m.Name,
-		PeerURLs:   sorted(m.PeerURLs),
-		ClientURLs: sorted(m.ClientURLs),
-	}
-}
-
-// serveMembers answers GET /v2/members and below.
-func (a *API) serveMembers(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodGet {
-		methodNotAllowed(w, "GET")
-		return
-	}
-	a.clusterHeader(w.Header())
-	members := slices.SortedFunc(slices.Values(a.cfg.Cluster.Members()),
-		func(x, y Member) int { return cmp.Compare(x.ID, y.ID) })
-	switch strings.TrimPrefix(r.URL.Path, membersPath) {
-	case "", "/":
-		list := make([]memberJSON, len(members))
-		for i, m := range members {
-			list[i] = toJSON(m)
-		}
-		b, err := json.Marshal(map[string][]memberJSON{"members": list})
-		writeMarshalled(w, b, err)
-	case "/leader":
-		id := a.cfg.Cluster.Leader()
-		i := slices.IndexFunc(members, func(m Member) bool { return m.ID == id })
-		if id == 0 || i < 0 {
-			writeMessage(w, http.StatusServiceUnavailable, "During election")
-			return
-		}
-		b, err := json.Marshal(toJSON(members[i]))
-		writeMarshalled(w, b, err)
-	default:
-		writeMessage(w, http.StatusNotFound, "Not found")
-	}
-}
 
 // serveMachines lists every client URL as text.
 func (a *API) serveMachines(w http.ResponseWriter, r *http.Request) {
@@ -154,12 +118,12 @@ func (a *API) serveHealth(w http.ResponseWriter, r *http.Request) {
 }
 
 // writeMarshalled answers with JSON and a newline.
-func writeMarshalled(w http.ResponseWriter, b []byte, err error) {
+func writeMarshalled(w http.ResponseWriter, status int, b []byte, err error) {
 	if err != nil {
 		writeMessage(w, http.StatusInternalServerError, "Internal Server Error")
 		return
 	}
-	writeJSON(w, http.StatusOK, append(b, '\n'))
+	writeJSON(w, status, append(b, '\n'))
 }
 
 // writeMessage answers with an error of the members API, which ends without a

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/strakeproject/strake/kv"
+	"github.com/strakeproject/strake/kv/auth"
 )
 
 const keysPrefix = "/v2/keys"
@@ -23,8 +24,15 @@ func (a *API) serveKeys(w http.ResponseWriter, r *http.Request, stop context.Con
 		methodNotAllowed(w, keysMethods)
 		return
 	}
-	key := kv.Clean(strings.TrimPrefix(r.URL.Path, keysPrefix))
+	raw := strings.TrimPrefix(r.URL.Path, keysPrefix)
+	key := kv.Clean(raw)
 	q, err := decode(r, a.cfg.MaxBodyBytes)
+	if err == nil {
+		err = a.checkKey(r, raw, q.recursive)
+	}
+	if err == nil && auth.Reserved(key) {
+		err = &kv.Error{Code: kv.CodeReservedKey, Cause: key}
+	}
 	if err != nil {
 		a.writeError(w, r, err)
 		return

@@ -3,6 +3,7 @@ package httpapi_test
 import (
 	"bufio"
 	"context"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net"
@@ -17,8 +18,10 @@ import (
 	"time"
 
 	"github.com/cockroachdb/datadriven"
+	"golang.org/x/crypto/bcrypt"
 
 	"github.com/strakeproject/strake/kv"
+	"github.com/strakeproject/strake/kv/auth"
 	"github.com/strakeproject/strake/kv/httpapi"
 	"github.com/strakeproject/strake/kv/tree"
 )
@@ -27,6 +30,8 @@ import (
 //
 //	http          one request a line: METHOD TARGET [FORM]; answers with status,
 //	              store index and body
+//	json          likewise, with a JSON document for a body; answers without the
+//	              store index
 //	raw           one request as it goes over the wire; answers with all headers
 //	watch NAME    begins a watch of the target given; answers with its headers
 //	recv NAME...  what the watches have received since; "(waiting)" or "(ended)"
@@ -34,6 +39,8 @@ import (
 //	hangup NAME   closes a watch's connection
 //	sleep D       lets time pass
 //	stop          ends the server
+//
+// For http and json, as=NAME:PASSWORD says who sends the requests.
 type script struct {
 	dial   func() (net.Conn, error)
 	settle func() // waits until nothing moves any more
@@ -64,10 +71,10 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 
 func (s *script) command(d *datadriven.TestData) (string, error) {
 	switch d.Cmd {
-	case "http":
+	case "http", "json":
 		var out strings.Builder
 		for line := range strings.Lines(d.Input) {
-			answer, err := s.request(strings.TrimSpace(line))
+			answer, err := s.request(line, requestKind{json: d.Cmd == "json", as: as(d)})
 			if err != nil {
 				return "", fmt.Errorf("%s: %w", line, err)
 			}
@@ -111,19 +118,40 @@ func (s *script) exchange(method, wire string) (net.Conn, *http.Response, error)
 	return conn, resp, nil
 }
 
-// wireForm spells a request out.
-func wireForm(line string) (method, wire string) {
-	method, rest, _ := strings.Cut(line, " ")
+// requestKind is what a request is besides its line in a transcript.
+type requestKind struct {
+	json bool
+	as   string // name:password
+}
+
+func as(d *datadriven.TestData) string {
+	for _, arg := range d.CmdArgs {
+		if arg.Key == "as" {
+			return strings.Join(arg.Vals, ",")
+		}
+	}
+	return ""
+}
+
+// spell spells a request out.
+func (k requestKind) spell(line string) (method, wire string) {
+	method, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
 	target, body, _ := strings.Cut(rest, " ")
 	wire = fmt.Sprintf("%s %s HTTP/1.1\r\nHost: etcd\r\n", method, target)
-	if body != "" {
+	switch {
+	case body != "" && k.json:
+		wire += "Content-Type: application/json\r\n"
+	case body != "":
 		wire += "Content-Type: application/x-www-form-urlencoded\r\n"
+	}
+	if k.as != "" {
+		wire += "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(k.as)) + "\r\n"
 	}
 	return method, wire + fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(body), body)
 }
 
-func (s *script) request(line string) (string, error) {
-	method, wire := wireForm(line)
+func (s *script) request(line string, kind requestKind) (string, error) {
+	method, wire := kind.spell(line)
 	conn, resp, err := s.exchange(method, wire)
 	if err != nil {
 		return "", err
@@ -133,7 +161,11 @@ func (s *script) request(line string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return strings.TrimRight(head(resp)+" "+string(body), " \n") + "\n", nil
+	shown := head(resp)
+	if kind.json {
+		shown = fmt.Sprint(resp.StatusCode)
+	}
+	return strings.TrimRight(shown+" "+string(body), " \n") + "\n", nil
 }
 
 // head gives the status and the headers that matter for keys.
@@ -240,10 +272,16 @@ func (w *watching) forget() {
 	w.got = nil
 }
 
-var times = regexp.MustCompile(`"expiration":"[^"]*","ttl":\d+`)
+var (
+	times   = regexp.MustCompile(`"expiration":"[^"]*","ttl":\d+`)
+	indexes = regexp.MustCompile(`("(modified|created|)[iI]ndex": ?|\[|X-Raft-(Index|Term): )\d+`)
+)
 
 // mask hides the times in an answer.
 func mask(s string) string { return times.ReplaceAllString(s, `"expiration":"T","ttl":N`) }
+
+// maskIndexes hides how often the store has changed.
+func maskIndexes(s string) string { return indexes.ReplaceAllString(s, `${1}N`) }
 
 func (s *script) close() {
 	for _, w := range s.watches {
@@ -288,39 +326,12 @@ func (l *pipeListener) Close() error {
 
 func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
 
-// trio is a cluster of three, whose second member has not started.
-type trio struct{ sick bool }
-
-func (trio) ClusterID() uint64 { return 0xcdf818194e3a8c }
-func (trio) Members() []httpapi.Member {
-	return []httpapi.Member{
-		{ID: 0xce2a822cea30bfca, Name: "c", PeerURLs: []string{"http://c:2380"}, ClientURLs: []string{"http://c:4001", "http://c:2379"}},
-		{ID: 0x2e, Name: "", PeerURLs: []string{"http://b:2380"}},
-		{ID: 0x1a, Name: "a", PeerURLs: []string{"http://a:7001", "http://a:2380"}, ClientURLs: []string{"http://a:2379"}},
-	}
-}
-
-func (c trio) Leader() uint64 {
-	if c.sick {
-		return 0
-	}
-	return 0x1a
-}
-func (trio) Raft() (index, term uint64) { return 42, 7 }
-func (c trio) CheckHealth(ctx context.Context) error {
-	if c.sick {
-		<-ctx.Done()
-		return ctx.Err()
-	}
-	return nil
-}
-
 // firstIndex is the store index that transcripts begin at: that of a new
 // member of the original.
 const firstIndex = 3
 
 // localScript serves a new store in memory, inside a bubble.
-func localScript(t *testing.T, cluster httpapi.Cluster) *script {
+func localScript(t *testing.T, cfg httpapi.Config) *script {
 	store, err := tree.NewLocal()
 	if err != nil {
 		t.Fatal(err)
@@ -331,7 +342,12 @@ func localScript(t *testing.T, cluster httpapi.Cluster) *script {
 	if _, err := store.Delete(t.Context(), "/_pad", kv.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	api := httpapi.New(httpapi.Config{Store: store, Cluster: cluster, Version: "3.4.23"})
+	authority, err := auth.Open(t.Context(), auth.Config{Store: store, Cost: bcrypt.MinCost})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Store, cfg.Auth, cfg.Version = store, authority, "3.4.23"
+	api := httpapi.New(cfg)
 	l := newPipeListener()
 	ctx, cancel := context.WithCancel(context.Background())
 	var served sync.WaitGroup
@@ -343,6 +359,7 @@ func localScript(t *testing.T, cluster httpapi.Cluster) *script {
 	stop := func() { cancel(); served.Wait() }
 	t.Cleanup(func() {
 		stop()
+		authority.Close()
 		if err := store.Close(); err != nil {
 			t.Error(err)
 		}
@@ -360,10 +377,11 @@ func mustSet(t *testing.T, s kv.Store, key string) {
 // TestTranscripts replays sessions with the server on a clock of their own,
 // which begins on 2000-01-01.
 func TestTranscripts(t *testing.T) {
-	for _, dir := range []string{"testdata/keys", "testdata/ours"} {
+	for _, dir := range []string{"testdata/keys", "testdata/admin", "testdata/ours"} {
 		datadriven.Walk(t, dir, func(t *testing.T, path string) {
 			synctest.Test(t, func(t *testing.T) {
-				s := localScript(t, trio{sick: strings.Contains(path, "sick")})
+				c := newTrio(strings.Contains(path, "sick"))
+				s := localScript(t, httpapi.Config{Cluster: c, Changer: c})
 				defer s.close()
 				datadriven.RunTest(t, path, s.run)
 			})
@@ -372,19 +390,25 @@ func TestTranscripts(t *testing.T) {
 }
 
 // TestTheOriginalAnswersTheSame replays the transcripts that hold for any server
-// of the v2 API with etcd itself, where that is installed.
+// of the v2 API with etcd itself, where that is installed. To it each step on
+// the way to users and roles is a change of the store, so indexes differ there.
 func TestTheOriginalAnswersTheSame(t *testing.T) {
-	datadriven.Walk(t, "testdata/keys", func(t *testing.T, path string) {
-		s := etcdScript(t)
-		defer s.close()
-		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
-			out := s.run(t, d)
-			if mask(out) == mask(d.Expected) {
-				return d.Expected
-			}
-			return out
+	for dir, mask := range map[string]func(string) string{
+		"testdata/keys":  mask,
+		"testdata/admin": func(s string) string { return maskIndexes(mask(s)) },
+	} {
+		datadriven.Walk(t, dir, func(t *testing.T, path string) {
+			s := etcdScript(t)
+			defer s.close()
+			datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+				out := s.run(t, d)
+				if mask(out) == mask(d.Expected) {
+					return d.Expected
+				}
+				return out
+			})
 		})
-	})
+	}
 }
 
 // etcdScript starts the original, with its data in a directory of the test.
@@ -416,7 +440,7 @@ func etcdScript(t *testing.T) *script {
 	}
 	want := fmt.Sprintf("200 [%d]", firstIndex)
 	for start := time.Now(); ; time.Sleep(20 * time.Millisecond) {
-		got, err := s.request("GET /v2/keys/")
+		got, err := s.request("GET /v2/keys/", requestKind{})
 		if err == nil && strings.HasPrefix(got, want) {
 			return s
 		}

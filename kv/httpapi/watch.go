@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/strakeproject/strake/kv"
+	"github.com/strakeproject/strake/kv/auth"
 )
 
 // serveWatch answers with the next change, or with one after the other if a
@@ -44,6 +45,9 @@ func (a *API) serveWatch(w http.ResponseWriter, r *http.Request, key string, q r
 				a.cfg.Logger.Info("watch ended", "key", key, "err", err)
 			}
 			return
+		}
+		if auth.Reserved(ev.Node.Key) {
+			continue // the past of a watch from above shows what is hidden
 		}
 		line = appendEvent(line[:0], &ev, time.Now())
 		if _, err := w.Write(line); err != nil || !q.stream {
