@@ -25,6 +25,7 @@ import (
 //	callers <--------------reads, watches------------- tree.Tree
 //	lead (while leading) --expire, promote--> Node
 //	publish (at start) --put-member--> Node
+//	followLeader <--who leads, since when-- Node
 //	peers <--HTTP--> peer server <--> Node
 //
 // A write that fails with error 300 matches kv.ErrNotApplied when it certainly
@@ -35,8 +36,9 @@ type Member struct {
 	*tree.Writer
 	cfg   Config
 	peers *http.Server
-	tree  *tree.Tree // this and the next two are set when opened is closed
+	tree  *tree.Tree // this and the next three are set when opened is closed
 	raft  *httppeer.Transport
+	meter *meter
 	node  *raftstore.Node
 
 	opened chan struct{}
@@ -103,7 +105,8 @@ func (m *Member) open(ctx context.Context) error {
 	}
 	m.tree = tree.New(tree.Config{Logger: m.cfg.Logger})
 	m.raft = httppeer.New(httppeer.Config{Logger: m.cfg.Logger, DialContext: m.cfg.DialPeer, TLS: m.cfg.PeerTLS})
-	cfg.StateMachine, cfg.Log, cfg.Transport = m.tree, log, m.raft
+	m.meter = newMeter(m.raft)
+	cfg.StateMachine, cfg.Log, cfg.Transport = m.tree, log, m.meter
 	m.node, err = raftstore.Open(ctx, cfg)
 	return removedError(err)
 }
@@ -136,6 +139,7 @@ func (m *Member) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	m.stop = cancel
 	m.tasks.Go(func() { m.publish(ctx) })
+	m.tasks.Go(func() { m.meter.followLeader(ctx, m.node) })
 	go func() {
 		<-m.node.Done()
 		cancel()

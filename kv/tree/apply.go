@@ -371,6 +371,7 @@ func (x *txn) expire(c *Command) error {
 		if _, err := x.drop(kv.ActionExpire, key, r); err != nil {
 			return err
 		}
+		x.t.expired.Add(1)
 	}
 	return nil
 }

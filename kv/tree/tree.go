@@ -61,6 +61,8 @@ type Tree struct {
 	floor  atomic.Uint64 // the oldest index in the history; raised before the commit
 	failed atomic.Pointer[error]
 
+	expired atomic.Uint64 // nodes
+
 	durable atomic.Uint64 // the highest position known to survive a crash
 
 	// mu guards db, which is nil before Open and after Close. Its owner alone
@@ -193,6 +195,9 @@ func (t *Tree) stopped() *kv.Error {
 
 // Index returns the store index: how many changes there have been.
 func (t *Tree) Index() uint64 { return t.index.Load() }
+
+// Expired returns how many nodes have expired since the Tree was opened.
+func (t *Tree) Expired() uint64 { return t.expired.Load() }
 
 // Members returns what members have published about themselves, by id.
 func (t *Tree) Members() ([]Member, error) {
