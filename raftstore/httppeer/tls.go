@@ -43,6 +43,9 @@ type TLSConfig struct {
 	// interfere. It is for certificates that members made for themselves, and
 	// needs AllowAnonymous.
 	Unverified bool
+	// ForClients says that those who dial are clients of some API, not members.
+	// TLS 1.2 will do then, and the certificate need not serve for dialling.
+	ForClients bool
 
 	// Logger receives a line when changed files are taken or cannot be used, and
 	// when a peer is refused for its name. Default: none.
@@ -105,11 +108,12 @@ func (c *TLSConfig) check() error {
 // trusted any longer by way of an earlier handshake.
 func (s *TLS) Server() *tls.Config {
 	return &tls.Config{
-		MinVersion: tls.VersionTLS13,
+		MinVersion: s.minVersion(),
 		NextProtos: []string{"http/1.1"},
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
 			cert, roots := s.current()
 			c := s.common()
+			c.MinVersion = s.minVersion()
 			c.Certificates = []tls.Certificate{*cert}
 			c.SessionTicketsDisabled = true
 			if !s.cfg.AllowAnonymous {
@@ -118,6 +122,14 @@ func (s *TLS) Server() *tls.Config {
 			return c, nil
 		},
 	}
+}
+
+// minVersion is the oldest version of TLS that a listener takes.
+func (s *TLS) minVersion() uint16 {
+	if s.cfg.ForClients {
+		return tls.VersionTLS12
+	}
+	return tls.VersionTLS13
 }
 
 // Client returns the settings to dial peers with as the files are now. Those who
@@ -243,7 +255,7 @@ func (s *TLS) loadRoots() (*x509.CertPool, error) {
 // warn tells of a certificate that peers set up like this member would refuse.
 // It is no error: a clock may yet be set, and CAs be exchanged one by one.
 func (s *TLS) warn(cert *tls.Certificate, roots *x509.CertPool) {
-	if s.cfg.AllowAnonymous || cert.Leaf == nil || s.cfg.Certificate != nil {
+	if s.cfg.AllowAnonymous || s.cfg.ForClients || cert.Leaf == nil || s.cfg.Certificate != nil {
 		return
 	}
 	between := x509.NewCertPool()

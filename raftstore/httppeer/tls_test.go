@@ -121,6 +121,10 @@ func TestPeersHaveToShowTheRightCertificate(t *testing.T) {
 	strict.AllowedNames = []string{"anna"}
 	s := newTLSHost(t, 0xb, httppeer.Config{TLS: loadTLS(t, strict)})
 	s.start(t)
+	clients := strict
+	clients.ForClients = true
+	old := newTLSHost(t, 0xb, httppeer.Config{TLS: loadTLS(t, clients)})
+	old.start(t)
 	cfg.AllowedNames, cfg.AllowAnonymous = nil, true
 	open := newTLSHost(t, 0xb, httppeer.Config{TLS: loadTLS(t, cfg)})
 	open.start(t)
@@ -141,6 +145,8 @@ func TestPeersHaveToShowTheRightCertificate(t *testing.T) {
 		{"a certificate for servers", b, &server, 0, false},
 		{"no certificate", b, nil, 0, false},
 		{"an old version of TLS", b, &anna, tls.VersionTLS12, false},
+		{"an old version of TLS from a client", old, &anna, tls.VersionTLS12, true},
+		{"a version that is too old", old, &anna, tls.VersionTLS11, false},
 		{"no certificate where none is asked for", open, nil, 0, true},
 	} {
 		config := &tls.Config{RootCAs: x509.NewCertPool(), MaxVersion: c.max}
