@@ -113,7 +113,7 @@ func TestKindIsToldByTheFirstLine(t *testing.T) {
 		{`{"ignition": {"version": "2.0.0"}}`, cloudconfig.KindIgnition},
 		{`{"ignition": {"version": 2}}`, cloudconfig.KindUnknown},
 		{`{"hostname": "a"}`, cloudconfig.KindUnknown},
-		{"\x1f\x8b", cloudconfig.KindUnknown},
+		{"\x1f\x8b", cloudconfig.KindGzip},
 	} {
 		if got := cloudconfig.KindOf([]byte(c.text)); got != c.want {
 			t.Errorf("KindOf(%q) = %q, want %q", c.text, got, c.want)

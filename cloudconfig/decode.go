@@ -37,9 +37,9 @@ type place struct {
 	name string
 	// path is all keys, "coreos.units[0].command".
 	path string
-	// line is that of the key, or of the item.
-	line  int
-	value *yaml.Node
+	// line and column are those of the key, or of the item.
+	line, column int
+	value        *yaml.Node
 }
 
 // field is one key that a mapping may have.
@@ -114,15 +114,15 @@ func checkKeys(n *yaml.Node) *Error {
 func (d *decoder) mapping(n *yaml.Node, path string, fields []field) {
 	for _, p := range d.pairs(n) {
 		key := follow(p.key)
-		at := place{name: normalize(key.Value), line: p.key.Line, value: follow(p.value)}
+		at := place{name: normalize(key.Value), line: p.key.Line, column: p.key.Column, value: follow(p.value)}
 		at.path = strings.TrimPrefix(path+"."+at.name, ".")
 		if f := lookup(fields, at.name); f != nil {
 			d.field(f, at)
 		} else {
-			d.note(ruleStructure, SeverityWarning, at.line, "unrecognized key %q", at.name)
+			d.note(ruleStructure, SeverityWarning, at, "unrecognized key %q", at.name).Hint = suggest(path, at.name, fields)
 		}
 		if at.path == "coreos.write_files" {
-			d.note(ruleMisplaced, SeverityInfo, at.line, "write_files doesn't belong under coreos")
+			d.note(ruleMisplaced, SeverityInfo, at, "write_files doesn't belong under coreos")
 		}
 	}
 }
@@ -130,10 +130,10 @@ func (d *decoder) mapping(n *yaml.Node, path string, fields []field) {
 // field takes the value at one known key.
 func (d *decoder) field(f *field, at place) {
 	if f.deprecated != "" {
-		d.note(ruleStructure, SeverityWarning, at.line, "deprecated key %q (%s)", at.name, f.deprecated)
+		d.note(ruleStructure, SeverityWarning, at, "deprecated key %q (%s)", at.name, f.deprecated)
 	}
 	if !f.to.take(d, at) {
-		d.note(ruleStructure, SeverityWarning, at.line, "incorrect type for %q (want %s)", at.name, f.to.want)
+		d.note(ruleStructure, SeverityWarning, at, "incorrect type for %q (want %s)", at.name, f.to.want)
 	}
 	if f.valid == nil && f.check == nil || at.value.Kind != yaml.ScalarNode {
 		return
@@ -144,7 +144,7 @@ func (d *decoder) field(f *field, at place) {
 	}
 	bad := f.valid != nil && !f.valid.MatchString(s.text)
 	if bad {
-		d.note(ruleValues, SeverityError, at.line, "invalid value %s", s.text)
+		d.note(ruleValues, SeverityError, at, "invalid value %s", s.text)
 	}
 	if f.check == nil {
 		return
@@ -152,7 +152,7 @@ func (d *decoder) field(f *field, at place) {
 	if err := f.check(s.text); err != nil {
 		d.fail(at, err.Error())
 		if !bad {
-			d.note(ruleValues, SeverityError, at.line, "%s: %v", at.path, err)
+			d.note(ruleValues, SeverityError, at, "%s: %v", at.path, err)
 		}
 	}
 }
@@ -218,15 +218,17 @@ func (d *decoder) visit(n *yaml.Node) bool {
 	}
 	d.visited += 1 + len(follow(n).Value)/256
 	if d.visited > maxVisited {
-		d.refuse(ruleStructure, place{line: n.Line}, fmt.Sprintf("more than %d values after following aliases", maxVisited))
+		d.refuse(ruleStructure, place{line: n.Line, column: n.Column}, fmt.Sprintf("more than %d values after following aliases", maxVisited))
 		return false
 	}
 	return true
 }
 
-// note adds an entry to the report.
-func (d *decoder) note(r rule, severity Severity, line int, format string, args ...any) {
-	d.entries[r] = append(d.entries[r], Entry{Severity: severity, Line: line, Message: fmt.Sprintf(format, args...)})
+// note adds an entry to the report, and returns it until the next is added.
+func (d *decoder) note(r rule, severity Severity, at place, format string, args ...any) *Entry {
+	e := Entry{Severity: severity, Line: at.line, Column: at.column, Message: fmt.Sprintf(format, args...)}
+	d.entries[r] = append(d.entries[r], e)
+	return &d.entries[r][len(d.entries[r])-1]
 }
 
 // fail makes Parse fail, unless something before did.
@@ -234,7 +236,7 @@ func (d *decoder) fail(at place, reason string) {
 	if d.err != nil {
 		return
 	}
-	d.err = &Error{Line: at.line, Key: at.path, Reason: reason}
+	d.err = &Error{Line: at.line, Column: at.column, Key: at.path, Reason: reason}
 	if at.value != nil {
 		d.err.Line, d.err.Column = at.value.Line, at.value.Column
 	}
@@ -246,7 +248,7 @@ func (d *decoder) refuse(r rule, at place, reason string) {
 	if at.path != "" {
 		reason = at.path + ": " + reason
 	}
-	d.note(r, SeverityError, at.line, "%s", reason)
+	d.note(r, SeverityError, at, "%s", reason)
 }
 
 func lookup(fields []field, key string) *field {

@@ -27,7 +27,7 @@ const (
 type fileText struct {
 	at                                          place // of the item
 	path, content, encoding, permissions, owner string
-	contentLine, pathLine                       int
+	contentAt, pathAt                           place
 }
 
 // fileTexts takes write_files.
@@ -37,10 +37,10 @@ func fileTexts() target {
 			if item.value.Kind != yaml.MappingNode {
 				return false
 			}
-			f := fileText{at: item, contentLine: item.line, pathLine: item.line}
+			f := fileText{at: item, contentAt: item, pathAt: item}
 			d.mapping(item.value, item.path, []field{
-				{key: "path", to: lined(&f.pathLine, text(&f.path))},
-				{key: "content", to: lined(&f.contentLine, text(&f.content))},
+				{key: "path", to: placed(&f.pathAt, text(&f.path))},
+				{key: "content", to: placed(&f.contentAt, text(&f.content))},
 				{key: "encoding", to: text(&f.encoding), valid: validEncoding},
 				{key: "permissions", to: text(&f.permissions), valid: validPermissions, check: checkPermissions},
 				{key: "owner", to: text(&f.owner), check: checkOneLine},
@@ -51,12 +51,17 @@ func fileTexts() target {
 	}}
 }
 
-// lined notes on which line a target's key stands.
-func lined(line *int, to target) target {
+// placed notes where a target's key stands.
+func placed(where *place, to target) target {
 	return target{want: to.want, take: func(d *decoder, at place) bool {
-		*line = at.line
+		*where = at
 		return to.take(d, at)
 	}}
+}
+
+// key is where a key of an item stands, or the item if it has no such key.
+func (at place) key(item place, name string) place {
+	return place{line: at.line, column: at.column, path: item.path + "." + name}
 }
 
 // finishFiles makes the Config's files of the items of write_files.
@@ -64,16 +69,16 @@ func (d *decoder) finishFiles() {
 	for _, f := range d.files {
 		name := path.Join("/", f.path)
 		if name == "/" {
-			d.refuse(rulePaths, place{line: f.pathLine, path: f.at.path + ".path"}, fmt.Sprintf("%q does not name a file", f.path))
+			d.refuse(rulePaths, f.pathAt.key(f.at, "path"), fmt.Sprintf("%q does not name a file", f.path))
 			continue
 		}
 		if dir := path.Dir(name); dir == "/usr" || strings.HasPrefix(dir, "/usr/") {
-			d.note(rulePaths, SeverityError, f.pathLine, "file cannot be written to a read-only filesystem")
+			d.note(rulePaths, SeverityError, f.pathAt, "file cannot be written to a read-only filesystem")
 		}
 		content, err := d.decodeContent(f.content, f.encoding)
 		if err != nil {
-			d.fail(place{line: f.contentLine, path: f.at.path + ".content"}, fmt.Sprintf("contents of %s: %v", name, err))
-			d.note(ruleContents, SeverityError, f.contentLine, "content cannot be decoded as %q", f.encoding)
+			d.fail(f.contentAt.key(f.at, "content"), fmt.Sprintf("contents of %s: %v", name, err))
+			d.note(ruleContents, SeverityError, f.contentAt, "content cannot be decoded as %q", f.encoding)
 			continue
 		}
 		mode, _ := parsePermissions(f.permissions) // checked when it was read

@@ -14,12 +14,15 @@ const (
 	KindScript      Kind = "script"       // begins with "#!"
 	KindCloudConfig Kind = "cloud-config" // first line is "#cloud-config"
 	KindIgnition    Kind = "ignition"     // JSON with an Ignition version
+	KindGzip        Kind = "gzip"         // compressed
+	KindBase64      Kind = "base64"       // base64 of one of the others
+	KindMultipart   Kind = "multipart"    // a MIME message of several parts
 	KindUnknown     Kind = "unknown"
 )
 
 // KindOf tells what data is. The header of a cloud-config must be the very
 // first line; only blanks, tabs and a carriage return may follow it there.
-// Compressed data is unknown: decompress it first.
+// What is wrapped in gzip, base64 or multipart [Unpack] lays open.
 func KindOf(data []byte) Kind {
 	first, _, _ := bytes.Cut(data, []byte("\n"))
 	switch {
@@ -31,6 +34,12 @@ func KindOf(data []byte) Kind {
 		return KindCloudConfig
 	case isIgnition(data):
 		return KindIgnition
+	case bytes.HasPrefix(data, []byte("\x1f\x8b")):
+		return KindGzip
+	case isMultipart(data):
+		return KindMultipart
+	case isBase64(data):
+		return KindBase64
 	}
 	return KindUnknown
 }
@@ -43,6 +52,9 @@ func isIgnition(data []byte) bool {
 		Later struct {
 			Version *string `json:"version"`
 		} `json:"ignition"`
+	}
+	if data = bytes.TrimLeft(data, " \t\r\n"); len(data) == 0 || data[0] != '{' {
+		return false
 	}
 	return json.Unmarshal(data, &v) == nil && (v.First != nil || v.Later.Version != nil)
 }

@@ -92,7 +92,7 @@ func reportDiscovery(d *decoder, at place) {
 			continue
 		}
 		if s, err := readScalar(value); err == nil && !discoveryOK(s.text) {
-			d.note(ruleDiscovery, SeverityWarning, p.key.Line, "discovery URL is not valid")
+			d.note(ruleDiscovery, SeverityWarning, place{line: p.key.Line, column: p.key.Column}, "discovery URL is not valid")
 		}
 	}
 }

@@ -1,6 +1,11 @@
 package cloudconfig
 
-import "fmt"
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+)
 
 // Severity says how bad an [Entry] is.
 type Severity string
@@ -12,39 +17,84 @@ const (
 	SeverityInfo    Severity = "info"
 )
 
-// Entry is one remark about a text. As JSON it has the members kind, line and
-// message.
+// Entry is one remark about a text.
 type Entry struct {
 	Severity Severity `json:"kind"`
-	// Line counts from 1 in the text as given.
+	// Line and Column count from 1 in the text as given, in characters; Column
+	// is 0 where only the line is known.
 	Line    int    `json:"line"`
 	Message string `json:"message"`
+	Column  int    `json:"column,omitempty"`
+	// Hint is what the author may have meant; mostly empty.
+	Hint string `json:"hint,omitempty"`
 }
 
-// String gives the entry as "line 3: warning: message".
+// String gives the entry as "line 3: warning: message", with its hint in
+// parentheses.
 func (e Entry) String() string {
-	return fmt.Sprintf("line %d: %s: %s", e.Line, e.Severity, e.Message)
+	s := fmt.Sprintf("line %d: %s: %s", e.Line, e.Severity, e.Message)
+	if e.Hint != "" {
+		s += " (" + e.Hint + ")"
+	}
+	return s
 }
 
 // Report is what [Validate] has to say, rule by rule and within a rule in the
-// order of the text, aliases where they are used. The rules, in order: discovery address, contents of files,
-// structure (unknown keys, wrong types, deprecated keys), values, paths,
-// misplaced keys.
+// order of the text, aliases where they are used. The rules, in order:
+// discovery address, contents of files, structure (unknown keys, wrong types,
+// deprecated keys), values, paths, misplaced keys.
+//
+// Its JSON is a list of objects with the members kind, line, message and where
+// known column and hint; an empty report is an empty list.
 type Report []Entry
+
+// String gives the entries, a line each.
+func (r Report) String() string {
+	var b strings.Builder
+	for _, e := range r {
+		b.WriteString(e.String() + "\n")
+	}
+	return b.String()
+}
+
+// MarshalJSON implements [json.Marshaler].
+func (r Report) MarshalJSON() ([]byte, error) {
+	if r == nil {
+		r = Report{}
+	}
+	return json.Marshal([]Entry(r))
+}
 
 // Validate checks user-data as it was written, before addresses are
 // substituted. Empty text, scripts and Ignition configs have nothing to report.
-// Wherever [Parse] fails, the report has an entry of [SeverityError].
+// Wrappings are taken off and every part is checked; lines of what was
+// compressed or encoded are those of the part.
+// Wherever [Read] or [Parse] fails, the report has an entry of [SeverityError],
+// unless it is a substituted address that broke the text.
 func Validate(data []byte) Report {
-	switch KindOf(data) {
+	parts, err := Unpack(data)
+	if e, ok := errors.AsType[*Error](err); ok {
+		return Report{{Severity: SeverityError, Line: e.Line, Column: e.Column, Message: e.Reason}}
+	}
+	var report Report
+	for _, p := range parts {
+		for _, entry := range p.validate() {
+			report = append(report, p.place(entry))
+		}
+	}
+	return report
+}
+
+func (p Part) validate() Report {
+	switch p.Kind {
 	case KindEmpty, KindScript, KindIgnition:
 		return nil
 	case KindUnknown:
 		return Report{{Severity: SeverityError, Line: 1, Message: unknownKind}}
 	}
-	d := decode(data)
+	d := decode([]byte(p.Text))
 	if d.syntax {
-		return Report{{Severity: SeverityError, Line: d.err.Line, Message: d.err.Reason}}
+		return Report{{Severity: SeverityError, Line: d.err.Line, Column: d.err.Column, Message: d.err.Reason}}
 	}
 	var report Report
 	for _, entries := range d.entries {

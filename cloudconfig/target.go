@@ -151,13 +151,13 @@ func (d *decoder) items(at place, empty func(), take func(place) bool, want stri
 			return true
 		}
 		item := place{
-			name:  fmt.Sprintf("%s[%d]", at.name, i),
-			path:  fmt.Sprintf("%s[%d]", at.path, i),
-			line:  n.Line,
+			name: fmt.Sprintf("%s[%d]", at.name, i),
+			path: fmt.Sprintf("%s[%d]", at.path, i),
+			line: n.Line, column: n.Column,
 			value: follow(n),
 		}
 		if !take(item) {
-			d.note(ruleStructure, SeverityWarning, item.line, "incorrect type for %q (want %s)", item.name, want)
+			d.note(ruleStructure, SeverityWarning, item, "incorrect type for %q (want %s)", item.name, want)
 		}
 	}
 	return true

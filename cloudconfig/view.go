@@ -1,0 +1,227 @@
+package cloudconfig
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strconv"
+	"strings"
+)
+
+// view reads a machine's file system, or that of an image, by absolute paths.
+// Links are followed within it: an absolute one counts from its root, and ".."
+// cannot leave it.
+type view struct{ root fs.FS }
+
+// maxLinks is how many links a path may lead through.
+const maxLinks = 40
+
+// resolve returns where a path leads to, as a name in the fs.FS without links,
+// the last element's link followed only if last is true. What does not exist
+// leads nowhere else.
+func (v view) resolve(name string, last bool) (string, error) {
+	rest := strings.Split(path.Clean("/" + name)[1:], "/")
+	at := "."
+	for links := 0; len(rest) > 0; {
+		element := rest[0]
+		rest = rest[1:]
+		switch element {
+		case "", ".":
+			continue
+		case "..":
+			at = path.Dir(at)
+			continue
+		}
+		next := path.Join(at, element)
+		info, err := fs.Lstat(v.root, next)
+		if errors.Is(err, fs.ErrNotExist) || isNotDirectory(err) || err == nil && info.Mode()&fs.ModeSymlink == 0 || len(rest) == 0 && !last {
+			at = next
+			continue
+		}
+		if err != nil {
+			return "", err
+		}
+		if links++; links > maxLinks {
+			return "", fmt.Errorf("%s: too many links", name)
+		}
+		target, err := fs.ReadLink(v.root, next)
+		if err != nil {
+			return "", err
+		}
+		if path.IsAbs(target) {
+			at = "."
+		}
+		rest = append(strings.Split(target, "/"), rest...)
+	}
+	return at, nil
+}
+
+// read returns the contents of a file.
+func (v view) read(name string) ([]byte, error) {
+	at, err := v.resolve(name, true)
+	if err != nil {
+		return nil, err
+	}
+	return fs.ReadFile(v.root, at)
+}
+
+// entry is what stands at a path, its last link not followed.
+type entry struct {
+	kind entryKind
+	mode fs.FileMode // permission bits
+	uid  int         // -1 where the file system does not tell
+	gid  int
+	// content of a file that is not larger than any that is written, target of
+	// a link.
+	content string
+	large   bool
+}
+
+type entryKind int
+
+const (
+	absent entryKind = iota
+	regular
+	link
+	other // a directory, a device
+)
+
+// look returns what stands at a path.
+func (v view) look(name string) (entry, error) {
+	at, err := v.resolve(name, false)
+	if err != nil {
+		return entry{}, err
+	}
+	info, err := fs.Lstat(v.root, at)
+	if errors.Is(err, fs.ErrNotExist) || isNotDirectory(err) {
+		return entry{}, nil
+	}
+	if err != nil {
+		return entry{}, err
+	}
+	e := entry{mode: info.Mode().Perm()}
+	e.uid, e.gid = ownerOf(info)
+	switch info.Mode().Type() {
+	case 0:
+		e.kind = regular
+		if e.large = info.Size() > maxDecoded; e.large {
+			return e, nil
+		}
+		content, err := fs.ReadFile(v.root, at)
+		e.content = string(content)
+		return e, err
+	case fs.ModeSymlink:
+		e.kind = link
+		e.content, err = fs.ReadLink(v.root, at)
+		return e, err
+	}
+	e.kind = other
+	return e, nil
+}
+
+// account is a line of /etc/passwd.
+type account struct {
+	name             string
+	uid, gid         int
+	gecos            string
+	home, shell      string
+	group            string   // the name of gid, if it has one
+	others           []string // groups that list it
+	hash             string   // of /etc/shadow
+	hashIsUnreadable bool
+}
+
+// accounts are the users and groups that a machine has in its files.
+type accounts struct {
+	users  map[string]*account
+	groups map[string]int
+}
+
+// accounts reads them. Files that do not exist list nobody.
+func (v view) accounts() (accounts, error) {
+	a := accounts{users: make(map[string]*account), groups: make(map[string]int)}
+	passwd, err := v.table("/etc/passwd", 7)
+	if err != nil {
+		return a, err
+	}
+	groups, err := v.table("/etc/group", 4)
+	if err != nil {
+		return a, err
+	}
+	shadow, shadowErr := v.table("/etc/shadow", 2)
+	for _, row := range passwd {
+		uid, _ := strconv.Atoi(row[2])
+		gid, _ := strconv.Atoi(row[3])
+		a.users[row[0]] = &account{
+			name: row[0], uid: uid, gid: gid, gecos: row[4], home: row[5], shell: row[6],
+			hashIsUnreadable: shadowErr != nil,
+		}
+	}
+	for _, row := range groups {
+		gid, _ := strconv.Atoi(row[2])
+		a.groups[row[0]] = gid
+		for _, u := range a.users {
+			if u.gid == gid {
+				u.group = row[0]
+			}
+		}
+		for name := range strings.SplitSeq(row[3], ",") {
+			if u := a.users[name]; u != nil {
+				u.others = append(u.others, row[0])
+			}
+		}
+	}
+	for _, row := range shadow {
+		if u := a.users[row[0]]; u != nil {
+			u.hash = row[1]
+		}
+	}
+	return a, nil
+}
+
+// table reads a file of lines with fields between colons; lines with fewer
+// fields are left out.
+func (v view) table(name string, fields int) ([][]string, error) {
+	text, err := v.read(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var rows [][]string
+	for line := range strings.Lines(string(text)) {
+		if row := strings.Split(strings.TrimRight(line, "\r\n"), ":"); len(row) >= fields {
+			rows = append(rows, row)
+		}
+	}
+	return rows, err
+}
+
+// owner returns the numbers for "user", "user:group", ":group" or numbers, as
+// chown takes them; -1 is to be left alone. "user:" is the user and its group.
+func (a accounts) owner(text string) (uid, gid int, err error) {
+	name, group, both := strings.Cut(text, ":")
+	uid, gid = -1, -1
+	if name != "" {
+		if u := a.users[name]; u != nil {
+			uid = u.uid
+			if both && group == "" {
+				gid = u.gid
+			}
+		} else if uid, err = number(name); err != nil {
+			return -1, -1, fmt.Errorf("there is no user %q", name)
+		}
+	}
+	if group != "" {
+		if g, ok := a.groups[group]; ok {
+			gid = g
+		} else if gid, err = number(group); err != nil {
+			return -1, -1, fmt.Errorf("there is no group %q", group)
+		}
+	}
+	return uid, gid, nil
+}
+
+func number(text string) (int, error) {
+	n, err := strconv.ParseUint(text, 10, 31)
+	return int(n), err
+}
