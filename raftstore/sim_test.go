@@ -1,6 +1,7 @@
 package raftstore
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"flag"
@@ -23,7 +24,7 @@ import (
 var (
 	simSeeds = flag.Int("raftstore.seeds", 300, "number of simulated histories")
 	simFirst = flag.Uint64("raftstore.seed", 1, "first seed")
-	simSteps = flag.Int("raftstore.steps", 3000, "steps of a simulated history")
+	simSteps = flag.Int("raftstore.steps", 5000, "steps of a simulated history")
 )
 
 func TestSimulatedHistoriesAreSound(t *testing.T) {
@@ -35,7 +36,7 @@ func TestSimulatedHistoriesAreSound(t *testing.T) {
 // TestSimulatorSeesBrokenRules breaks one rule at a time. A simulator that does
 // not notice is blind.
 func TestSimulatorSeesBrokenRules(t *testing.T) {
-	for _, m := range []mutation{skipSync, sendBeforePersist, reuseReadContext, readBeforeFirstCommit} {
+	for _, m := range []mutation{skipSync, sendBeforePersist, reuseReadContext, readBeforeFirstCommit, tellUnknownAsDropped, imageBehind, imageAhead} {
 		bad := simulateAll(1, 100, m)
 		if bad == nil {
 			t.Errorf("%s: not noticed in 100 histories", m)
@@ -58,7 +59,10 @@ func TestSimulatorReachesEverything(t *testing.T) {
 		}
 	}
 	t.Log(sum)
-	for _, what := range []string{"write", "read", "crash", "term", "add", "promote", "remove", "snapshot"} {
+	for _, what := range []string{
+		"write", "read", "crash", "crash midway", "stop", "deaf", "term", "add", "promote", "remove", "snapshot",
+		"given up", "unknown by snapshot",
+	} {
 		if sum[what] < 10 {
 			t.Errorf("%s happened %d times in 200 histories", what, sum[what])
 		}
@@ -92,6 +96,9 @@ const (
 	sendBeforePersist     mutation = "send before persisting"
 	reuseReadContext      mutation = "reuse a read context"
 	readBeforeFirstCommit mutation = "answer reads before the first commit of a term"
+	tellUnknownAsDropped  mutation = "call dropped what a snapshot may hold"
+	imageBehind           mutation = "place an image one entry early"
+	imageAhead            mutation = "place an image one entry late"
 )
 
 // violation is what must not happen.
@@ -149,6 +156,7 @@ type sim struct {
 	hosts   []*simHost
 	network []letter
 	cut     map[[2]uint64]bool
+	deaf    map[uint64]int // members that hear nobody, and until which step
 	initial []InitialMember
 	applied map[place]uint64 // what was applied where, by anybody
 	leaders map[uint64]string
@@ -174,8 +182,9 @@ type letter struct {
 
 type simWrite struct {
 	id   uint64
+	node *Node
 	call *call
-	out  *Outcome
+	out  *Outcome // what the caller was told
 }
 
 type simRead struct {
@@ -188,7 +197,7 @@ type simRead struct {
 func newSim(seed uint64, m mutation) *sim {
 	s := &sim{
 		seed: seed, rng: rand.New(rand.NewPCG(seed, 0x5eed)), mutation: m,
-		cut: make(map[[2]uint64]bool), applied: make(map[place]uint64), leaders: make(map[uint64]string),
+		cut: make(map[[2]uint64]bool), deaf: make(map[uint64]int), applied: make(map[place]uint64), leaders: make(map[uint64]string),
 		counts: make(map[string]int),
 	}
 	n := []int{1, 3, 3, 3, 5}[s.rng.IntN(5)]
@@ -201,8 +210,9 @@ func newSim(seed uint64, m mutation) *sim {
 }
 
 func (s *sim) addHost(name string, join *Cluster) *simHost {
-	h := &simHost{sim: s, name: name, join: join, fs: newMemFS(), disk: &simLog{sim: s}}
-	h.state = &simState{host: h}
+	h := &simHost{sim: s, name: name, join: join}
+	h.fs = &memFS{host: h, files: make(map[string][]byte)}
+	h.disk, h.state = &simLog{host: h}, &simState{host: h}
 	s.hosts = append(s.hosts, h)
 	return h
 }
@@ -224,6 +234,7 @@ func (s *sim) run() *violation {
 	}
 	s.calm = true
 	clear(s.cut)
+	clear(s.deaf)
 	for _, h := range s.hosts {
 		if h.node == nil && !h.gone {
 			h.boot()
@@ -268,19 +279,19 @@ func (s *sim) act() {
 	}
 	h := s.pick(up)
 	switch k := s.rng.IntN(100); {
-	case k < 45 && len(s.network) > 0:
+	case k < 42 && len(s.network) > 0:
 		s.deliver()
-	case k < 52:
+	case k < 50:
 		h.tick()
-	case k < 65:
+	case k < 62:
 		h.turn()
-	case k < 80:
+	case k < 77:
 		h.appendTurn()
-	case k < 92:
+	case k < 89:
 		h.applyTurn()
-	case k < 94:
+	case k < 91:
 		h.runTask()
-	case k < 95:
+	case k < 92:
 		h.compact()
 	case !s.calm:
 		s.operate(h)
@@ -290,8 +301,12 @@ func (s *sim) act() {
 
 func (s *sim) fault() {
 	if s.chance(15) {
+		// Who is deaf has better chances: only a caller that still waits can be told
+		// anything.
 		if up := s.up(); len(up) > 0 {
-			s.pick(up).crash()
+			if h := s.pick(up); s.step >= s.deaf[h.node.id] || s.chance(2000) {
+				h.crash()
+			}
 		}
 	}
 	if s.chance(60) {
@@ -311,6 +326,70 @@ func (s *sim) fault() {
 	if s.chance(15) {
 		clear(s.cut)
 	}
+	if s.chance(6) {
+		s.deafen(s.leading(s.pick(s.hosts)))
+	}
+	if s.chance(4) {
+		if up := s.up(); len(up) > 0 {
+			if h := s.pick(up); s.step >= s.deaf[h.node.id] {
+				h.stop()
+			}
+		}
+	}
+	if s.chance(100) && len(s.writes) > 0 {
+		s.giveUp(s.writes[s.rng.IntN(len(s.writes))])
+	}
+}
+
+// deafen lets a member hear nobody for long enough that the others elect, while
+// it is heard: what it has sent them may be committed, and forgotten by the log,
+// before it hears of that.
+func (s *sim) deafen(h *simHost) {
+	if h.node == nil {
+		return
+	}
+	s.counts["deaf"]++
+	s.deaf[h.node.id] = s.step + 1000 + s.rng.IntN(4000)
+	for range 3 {
+		s.write(h)
+	}
+}
+
+// leading returns the last member that believes to lead, else h.
+func (s *sim) leading(h *simHost) *simHost {
+	for _, other := range s.up() {
+		if other.node.loop.role == raft.StateLeader {
+			h = other
+		}
+	}
+	return h
+}
+
+// giveUp has the caller of a write leave, if its member is up and has not
+// answered.
+func (s *sim) giveUp(w *simWrite) {
+	if w.out != nil || w.node.ctx.Err() != nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	out := w.node.await(ctx, &w.node.proposals, w.call)
+	s.answered(w, out)
+	s.counts["given up"]++
+}
+
+// answered notes what the caller of a write was told.
+func (s *sim) answered(w *simWrite, out Outcome) {
+	w.out = &out
+	switch {
+	case s.mutation == tellUnknownAsDropped && out.Err == ErrOutcomeUnknown:
+		out.Err = ErrDropped
+	case out.Err == nil:
+		s.counts["write"]++
+		s.ackedTo = max(s.ackedTo, out.Index)
+	case out.Err == ErrOutcomeUnknown: // and nothing besides
+		s.counts["unknown by snapshot"]++
+	}
 }
 
 // deliver takes a letter out of the network at random, and may lose it or leave
@@ -322,7 +401,7 @@ func (s *sim) deliver() {
 		s.network[i] = s.network[len(s.network)-1]
 		s.network = s.network[:len(s.network)-1]
 	}
-	if !s.calm && (s.cut[[2]uint64{l.from, l.to}] || s.chance(200)) {
+	if !s.calm && (s.lost(l.from, l.to) || s.chance(200)) {
 		return
 	}
 	for _, h := range s.hosts {
@@ -333,27 +412,33 @@ func (s *sim) deliver() {
 	}
 }
 
+// lost reports whether nothing gets from one member to another now.
+func (s *sim) lost(from, to uint64) bool {
+	return s.cut[[2]uint64{from, to}] || s.step < s.deaf[to]
+}
+
 // operate begins a write, a read or a change of membership.
 func (s *sim) operate(h *simHost) {
 	if s.chance(7000) {
-		for _, other := range s.up() {
-			if other.node.loop.role == raft.StateLeader {
-				h = other // one that believes so
-			}
-		}
+		h = s.leading(h)
 	}
 	switch k := s.rng.IntN(100); {
 	case k < 55:
-		s.lastOp++
-		w := &simWrite{id: s.lastOp, call: newCall(callCommand, binary.BigEndian.AppendUint64(nil, s.lastOp))}
-		if h.node.loop.role == raft.StateLeader && h.node.proposals.push(w.call) == nil {
-			s.writes = append(s.writes, w)
-		}
-	case k < 80:
+		s.write(h)
+	case k < 75:
 		round, _ := h.node.reads.join()
 		s.reads = append(s.reads, &simRead{host: h, node: h.node, round: round, floor: s.ackedTo})
 	default:
 		s.change(h)
+	}
+}
+
+// write proposes a command, if h leads.
+func (s *sim) write(h *simHost) {
+	s.lastOp++
+	w := &simWrite{id: s.lastOp, node: h.node, call: newCall(callCommand, binary.BigEndian.AppendUint64(nil, s.lastOp))}
+	if h.node.loop.role == raft.StateLeader && h.node.proposals.push(w.call) == nil {
+		s.writes = append(s.writes, w)
 	}
 }
 
@@ -399,13 +484,12 @@ func (s *sim) change(h *simHost) {
 // collect looks which operations have ended.
 func (s *sim) collect() {
 	for _, w := range s.writes {
+		if w.out != nil {
+			continue
+		}
 		select {
 		case out := <-w.call.done:
-			w.out = &out
-			if out.Err == nil {
-				s.counts["write"]++
-				s.ackedTo = max(s.ackedTo, out.Index)
-			}
+			s.answered(w, out)
 		default:
 		}
 	}

@@ -23,6 +23,7 @@ type simHost struct {
 	h       Handler
 	tasks   []func()
 	gone    bool // removed for good
+	lost    bool // the power went in the middle of what it does
 	timeout int  // the election timeout given to raft
 }
 
@@ -43,6 +44,9 @@ func (h *simHost) boot() {
 	n.log = n.cfg.Logger
 	err := n.prepare(context.Background())
 	switch {
+	case h.lost:
+		h.losePower()
+		return
 	case errors.Is(err, ErrRemoved):
 		h.gone = true
 		return
@@ -60,8 +64,42 @@ func (h *simHost) crash() {
 	h.sim.counts["crash"]++
 	h.node.cancel()
 	h.node, h.h, h.tasks = nil, nil, nil
+	h.losePower()
+}
+
+func (h *simHost) losePower() {
+	h.lost = false
 	h.disk.crash()
 	h.state.crash()
+}
+
+// stop ends the member in order.
+func (h *simHost) stop() {
+	h.sim.counts["stop"]++
+	h.node.cancel()
+	h.node.shutdown()
+	h.node, h.h, h.tasks = nil, nil, nil
+	h.disk.keep(len(h.disk.unsynced))
+}
+
+// errPowerLoss comes out of a disk whose host crashes in the middle of
+// something.
+var errPowerLoss = errors.New("power loss")
+
+// write does something to the host's disk, and may crash the host before or
+// after.
+func (h *simHost) write(per10k int, f func() error) error {
+	if !h.lost && !h.sim.calm && h.sim.chance(per10k) {
+		h.sim.counts["crash midway"]++
+		h.lost = true
+		if h.sim.chance(5000) {
+			return errors.Join(errPowerLoss, f())
+		}
+	}
+	if h.lost {
+		return errPowerLoss
+	}
+	return f()
 }
 
 // do runs a piece of the member.
@@ -77,6 +115,10 @@ func (h *simHost) do(what string, f func() error) {
 		}
 	}()
 	h.setElectionTimeout()
+	if h.lost {
+		h.crash()
+		return
+	}
 	if n.ctx.Err() == nil {
 		h.noteLeader()
 		return

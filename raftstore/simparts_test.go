@@ -66,7 +66,7 @@ func (t *simTransport) peer(id uint64) *simHost {
 
 func (t *simTransport) SendSnapshot(_ context.Context, to uint64, head []byte, dir string) error {
 	peer := t.peer(to)
-	if peer == nil || t.host.sim.cut[[2]uint64{t.host.node.id, to}] {
+	if peer == nil || t.host.sim.lost(t.host.node.id, to) {
 		return errors.New("no way there")
 	}
 	target, err := peer.h.BeginSnapshot(head)
@@ -79,10 +79,15 @@ func (t *simTransport) SendSnapshot(_ context.Context, to uint64, head []byte, d
 	return peer.h.EndSnapshot(head, t.host.fs.copyTo(peer.fs, dir, target))
 }
 
-// memFS is a FS in memory. All it does is durable at once.
-type memFS struct{ files map[string][]byte }
+// memFS is a FS in memory. All it does is durable at once, unless its host
+// crashes.
+type memFS struct {
+	host  *simHost
+	files map[string][]byte
+}
 
-func newMemFS() *memFS { return &memFS{files: make(map[string][]byte)} }
+// crashPerFile is how often in 10,000 changes of a file the host crashes.
+const crashPerFile = 200
 
 func (f *memFS) MkdirAll(string) error { return nil }
 
@@ -95,8 +100,10 @@ func (f *memFS) ReadFile(path string) ([]byte, error) {
 }
 
 func (f *memFS) WriteFile(path string, data []byte) error {
-	f.files[path] = slices.Clone(data)
-	return nil
+	return f.host.write(crashPerFile, func() error {
+		f.files[path] = slices.Clone(data)
+		return nil
+	})
 }
 
 func (f *memFS) below(dir string) []string {
@@ -111,18 +118,22 @@ func (f *memFS) below(dir string) []string {
 }
 
 func (f *memFS) Rename(from, to string) error {
-	for _, p := range f.below(from) {
-		f.files[to+strings.TrimPrefix(p, from)] = f.files[p]
-		delete(f.files, p)
-	}
-	return nil
+	return f.host.write(crashPerFile, func() error {
+		for _, p := range f.below(from) {
+			f.files[to+strings.TrimPrefix(p, from)] = f.files[p]
+			delete(f.files, p)
+		}
+		return nil
+	})
 }
 
 func (f *memFS) RemoveAll(path string) error {
-	for _, p := range f.below(path) {
-		delete(f.files, p)
-	}
-	return nil
+	return f.host.write(crashPerFile, func() error {
+		for _, p := range f.below(path) {
+			delete(f.files, p)
+		}
+		return nil
+	})
 }
 
 func (f *memFS) List(dir string) ([]string, error) {
@@ -140,8 +151,8 @@ func (f *memFS) List(dir string) ([]string, error) {
 }
 
 func (f *memFS) copyTo(other *memFS, from, to string) error {
-	if err := other.RemoveAll(to); err != nil {
-		return err
+	for _, p := range other.below(to) {
+		delete(other.files, p)
 	}
 	for _, p := range f.below(from) {
 		other.files[to+strings.TrimPrefix(p, from)] = slices.Clone(f.files[p])
@@ -152,7 +163,7 @@ func (f *memFS) copyTo(other *memFS, from, to string) error {
 // simLog is a LogStore of which a crash takes what was not synced, from some
 // group on.
 type simLog struct {
-	sim      *sim
+	host     *simHost
 	synced   logImage
 	unsynced []LogGroup
 	now      logImage
@@ -196,14 +207,20 @@ func (l *simLog) State() (LogState, error) {
 }
 
 func (l *simLog) Append(g LogGroup, sync bool) error {
-	if err := l.now.apply(g); err != nil {
-		return err
+	often := 1
+	if g.Base != nil {
+		often = 2000 // a member begins, or installs a snapshot
 	}
-	l.unsynced = append(l.unsynced, g)
-	if sync && l.sim.mutation != skipSync {
-		l.keep(len(l.unsynced))
-	}
-	return nil
+	return l.host.write(often, func() error {
+		if err := l.now.apply(g); err != nil {
+			return err
+		}
+		l.unsynced = append(l.unsynced, g)
+		if sync && l.host.sim.mutation != skipSync {
+			l.keep(len(l.unsynced))
+		}
+		return nil
+	})
 }
 
 // keep makes the first n unsynced groups durable.
@@ -217,7 +234,7 @@ func (l *simLog) keep(n int) {
 }
 
 func (l *simLog) crash() {
-	l.keep(l.sim.rng.IntN(len(l.unsynced) + 1))
+	l.keep(l.host.sim.rng.IntN(len(l.unsynced) + 1))
 	l.unsynced = nil
 	l.now = l.synced
 	l.now.entries = slices.Clone(l.synced.entries)
@@ -313,11 +330,18 @@ type simImage struct {
 }
 
 func (m *simState) Checkpoint(_ context.Context, dir string) (Position, error) {
-	b, err := json.Marshal(simImage{m.ids, m.pos})
+	pos := m.pos
+	switch m.host.sim.mutation {
+	case imageBehind:
+		pos.Index--
+	case imageAhead:
+		pos.Index++
+	}
+	b, err := json.Marshal(simImage{m.ids, pos})
 	if err != nil {
 		return Position{}, err
 	}
-	return m.pos, m.host.fs.WriteFile(filepath.Join(dir, simStateFile), b)
+	return pos, m.host.fs.WriteFile(filepath.Join(dir, simStateFile), b)
 }
 
 func (m *simState) Install(_ context.Context, dir string) (Position, error) {
@@ -340,4 +364,4 @@ func (m *simState) load(b []byte) (Position, error) {
 	return m.pos, nil
 }
 
-func (m *simState) Close() error { return nil }
+func (m *simState) Close() error { return m.Flush(context.Background()) }
