@@ -133,6 +133,10 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // serve routes a request. It does not leave that to http.ServeMux, which would
 // answer an unclean path with another status than the original.
 func (a *API) serve(w http.ResponseWriter, r *http.Request, stop context.Context) {
+	if r.Method == http.MethodOptions { // a browser's question, which the original answers for any path
+		w.WriteHeader(http.StatusOK)
+		return
+	}
 	p := r.URL.Path
 	if c := cleanPath(p); c != p {
 		to := url.URL{Path: c, RawQuery: r.URL.RawQuery}
