@@ -72,21 +72,26 @@ func Open(ctx context.Context, cfg Config) (*Member, error) {
 	return m, nil
 }
 
+// maxCommand has room for a form of 10 MiB, which the v2 API takes, and for what
+// else may stand in a request line of 1 MiB.
+const maxCommand = 12 << 20
+
 // open opens the node.
 func (m *Member) open(ctx context.Context) error {
 	dir := m.cfg.memberDir()
 	cfg := raftstore.Config{
-		Dir:            dir,
-		Name:           m.cfg.Name,
-		Token:          m.cfg.InitialClusterToken,
-		Initial:        m.cfg.InitialCluster,
-		Lead:           m.lead,
-		TickInterval:   m.cfg.HeartbeatInterval,
-		ElectionTicks:  int(m.cfg.ElectionTimeout / m.cfg.HeartbeatInterval),
-		LogRetainBytes: m.cfg.LogRetainBytes,
-		LogCapBytes:    m.cfg.LogCapBytes,
-		FlushBytes:     2 * m.cfg.LogRetainBytes,
-		Logger:         m.cfg.Logger,
+		Dir:             dir,
+		Name:            m.cfg.Name,
+		Token:           m.cfg.InitialClusterToken,
+		Initial:         m.cfg.InitialCluster,
+		Lead:            m.lead,
+		TickInterval:    m.cfg.HeartbeatInterval,
+		ElectionTicks:   int(m.cfg.ElectionTimeout / m.cfg.HeartbeatInterval),
+		MaxCommandBytes: maxCommand,
+		LogRetainBytes:  m.cfg.LogRetainBytes,
+		LogCapBytes:     m.cfg.LogCapBytes,
+		FlushBytes:      2 * m.cfg.LogRetainBytes,
+		Logger:          m.cfg.Logger,
 	}
 	if err := m.findOut(ctx, &cfg); err != nil {
 		return err
