@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/strakeproject/strake/schedule"
 	"github.com/strakeproject/strake/schedule/registry"
 )
 
@@ -15,8 +16,7 @@ import (
 // at work, and takes the lease from an earlier one.
 const version = 1
 
-// DefaultInterval is how often a leader renews its lease and the others look
-// for one.
+// DefaultInterval is how often a leader renews its lease.
 const DefaultInterval = 2 * time.Second
 
 // Config is what an engine needs.
@@ -25,8 +25,11 @@ type Config struct {
 	Registry *registry.Registry
 	// MachineID is the name that the engine leads under. Required.
 	MachineID string
+	// Schedule says how to place units. Its zero value is the recommended one;
+	// all engines of a cluster should have the same.
+	Schedule schedule.Options
 	// Interval is how often a leader renews its lease, which lasts for five of
-	// them, and how often the others look for it. At least 200 ms, since stores
+	// them, and how often an engine that cannot reach the store tries. At least 200 ms, since stores
 	// count time to live in seconds. Default DefaultInterval.
 	Interval time.Duration
 	// Logger is told of leadership and of each placement. Default: nothing is
@@ -40,6 +43,7 @@ const leaseIntervals = 5
 // Engine stands for election, and decides while it leads.
 //
 //	Run ── stand ──> Lease ──┬─ hold ─────────────> Lease.Renew, every interval
+//	       (AwaitVacancy)    │
 //	                         └─ lead <── View.Changed
 //	                              └─> Scheduler.Plan ──> writes, in parallel
 //
@@ -50,6 +54,7 @@ type Engine struct {
 	log     *slog.Logger
 	ttl     time.Duration // of the lease
 	running atomic.Bool   // Run was called
+	doubts  doubts
 
 	// Of the goroutine of Run.
 	leader  string // who leads, as far as was logged
@@ -73,6 +78,9 @@ func New(cfg Config) (*Engine, error) {
 	case cfg.Interval < time.Second/leaseIntervals:
 		return nil, fmt.Errorf("engine config: Interval %v is less than %v", cfg.Interval, time.Second/leaseIntervals)
 	}
+	if _, err := schedule.Compute(schedule.Cluster{}, cfg.Schedule); err != nil {
+		return nil, fmt.Errorf("engine config: Schedule: %w", err)
+	}
 	return &Engine{cfg: cfg, log: cfg.Logger, ttl: leaseIntervals * cfg.Interval}, nil
 }
 
@@ -83,6 +91,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	if e.running.Swap(true) {
 		return errors.New("engine: Run called twice")
 	}
+	e.doubts.begin()
 	for {
 		lease, since := e.stand(ctx)
 		if lease == nil {
@@ -96,8 +105,6 @@ func (e *Engine) Run(ctx context.Context) error {
 // which it did not yet: its time to live counts from there. It returns nil when
 // ctx ends.
 func (e *Engine) stand(ctx context.Context) (*registry.Lease, time.Time) {
-	tick := time.NewTicker(e.cfg.Interval)
-	defer tick.Stop()
 	for ctx.Err() == nil {
 		since := time.Now()
 		lease, err := e.try(ctx)
@@ -108,16 +115,30 @@ func (e *Engine) stand(ctx context.Context) (*registry.Lease, time.Time) {
 			return lease, since
 		case errors.Is(err, registry.ErrLeaseHeld):
 			e.trouble = ""
-		case ctx.Err() == nil && e.trouble != err.Error():
-			e.trouble = err.Error()
-			e.log.Warn("engine cannot stand for election, trying again", "err", err)
+			if e.standBy(ctx) {
+				continue
+			}
+		case ctx.Err() == nil:
+			if !errors.Is(err, registry.ErrNewerEngine) {
+				e.doubts.blind()
+			}
+			if e.trouble != err.Error() {
+				e.trouble = err.Error()
+				e.log.Warn("engine cannot stand for election, trying again", "err", err)
+			}
 		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-		}
+		wait(ctx, e.cfg.Interval)
 	}
 	return nil, time.Time{}
+}
+
+// standBy waits for the lease to become free, but no longer than it lasts, and
+// reports whether it is worth another try at once.
+func (e *Engine) standBy(ctx context.Context) bool {
+	watching, cancel := context.WithTimeout(ctx, e.ttl)
+	defer cancel()
+	err := e.cfg.Registry.AwaitVacancy(watching)
+	return err == nil || watching.Err() != nil
 }
 
 // try makes one attempt at the lease. It looks before it writes: most of the
@@ -187,8 +208,10 @@ func (e *Engine) hold(ctx context.Context, lease *registry.Lease, since time.Tim
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, registry.ErrLeaseLost) || !time.Now().Before(until):
+			e.doubts.blind()
 			return err
 		default:
+			e.doubts.blind()
 			e.log.Warn("engine lease is not renewed, trying again", "err", err)
 		}
 	}

@@ -2,31 +2,33 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/strakeproject/strake/schedule"
 	"github.com/strakeproject/strake/schedule/registry"
 )
 
-const (
-	// rereadEvery is how often a leader forgets what it knows and reads the
-	// registry anew, should ever a change have escaped it.
-	rereadEvery = 10 * time.Minute
-	// writers is how many placements are written at the same time.
-	writers = 16
-)
+// rereadEvery is how often a leader forgets what it knows and reads the registry
+// anew, should ever a change have escaped it.
+const rereadEvery = 10 * time.Minute
 
 // lead keeps units placed until ctx ends, after a pause.
 func (e *Engine) lead(ctx context.Context, pause time.Duration) {
-	t := term{engine: e, reg: e.cfg.Registry, unplaced: map[string]bool{}}
+	t := term{
+		engine:  e,
+		reg:     e.cfg.Registry,
+		missing: missing{until: map[string]time.Time{}, ttl: defaultMachineTTL},
+		notes:   map[string]string{},
+	}
 	for wait(ctx, pause); ctx.Err() == nil; {
 		view, err := e.cfg.Registry.Follow(ctx, registry.Scope{})
 		if err != nil {
 			if ctx.Err() == nil {
+				e.doubts.blind()
 				e.log.Warn("engine cannot read the registry, trying again", "err", err)
 			}
 			wait(ctx, e.cfg.Interval)
@@ -53,16 +55,19 @@ type term struct {
 	reg    *registry.Registry
 	view   *registry.View
 	// sched has what view had when last looked at, and what was written since.
-	sched *schedule.Scheduler
-	// unplaced are the units that were logged as such.
-	unplaced map[string]bool
+	sched   *schedule.Scheduler
+	missing missing
+	// notes are what was logged last of units that are not where they should be
+	// and of machines that drain, by name: each is logged when it changes.
+	notes map[string]string
 }
 
 // follow plans whenever the view has changed, until ctx ends or it is time to
 // read the registry anew.
 func (t *term) follow(ctx context.Context) {
-	t.sched = schedule.New(schedule.Options{})
+	t.sched = schedule.New(t.engine.cfg.Schedule)
 	t.view.Take()
+	t.missAbsent()
 	if err := t.sched.Reset(t.cluster()); err != nil {
 		t.engine.log.Error("engine cannot make sense of the registry, trying again", "err", err)
 		wait(ctx, t.engine.cfg.Interval)
@@ -71,15 +76,18 @@ func (t *term) follow(ctx context.Context) {
 	reread := time.NewTimer(rereadEvery)
 	defer reread.Stop()
 	for {
-		plan := t.sched.Plan()
-		var retry <-chan time.Time
-		if !t.carryOut(ctx, plan.Steps) {
+		var retry, lost <-chan time.Time
+		if !t.decide(ctx) {
 			retry = time.After(t.engine.cfg.Interval)
 		}
-		t.logUnplaced(plan.Unplaced)
+		if at, ok := t.missing.next(); ok {
+			lost = time.After(time.Until(at))
+		}
 		select {
 		case <-t.view.Changed():
 			t.update(t.view.Take())
+		case <-lost:
+			t.giveUp()
 		case <-retry:
 		case <-reread.C:
 			return
@@ -89,14 +97,39 @@ func (t *term) follow(ctx context.Context) {
 	}
 }
 
+// decide makes a plan and carries it out. It reports whether all was done.
+func (t *term) decide(ctx context.Context) bool {
+	order, ordered := t.view.Rebalance()
+	var plan schedule.Plan
+	if ordered {
+		plan = t.sched.Rebalance(order.Rebalance)
+	} else {
+		plan = t.sched.Plan()
+	}
+	done := t.carryOut(ctx, plan.Steps)
+	t.logTrouble(plan)
+	if !ordered || ctx.Err() != nil {
+		return done
+	}
+	// Done or not: an order is not tried again.
+	t.engine.log.Info("rebalance is over", "goal", registry.FormatGoal(order.Goal), "budget", order.Budget, "moved", plan.Stats.Moved)
+	if err := t.reg.FinishRebalance(ctx, order); err != nil {
+		t.engine.log.Warn("order to rebalance is not removed, it expires", "err", err)
+	}
+	return done
+}
+
 // cluster is all of the view.
 func (t *term) cluster() schedule.Cluster {
 	c := schedule.Cluster{Placed: map[string]string{}}
 	for _, m := range t.view.Machines() {
 		c.Machines = append(c.Machines, m.Schedulable())
 	}
+	for id := range t.missing.until {
+		c.Machines = append(c.Machines, stub(id))
+	}
 	for _, u := range t.view.Units() {
-		c.Units = append(c.Units, u.Schedulable())
+		c.Units = append(c.Units, t.schedulable(u))
 		if u.Machine != "" {
 			c.Placed[u.Name] = u.Machine
 		}
@@ -104,29 +137,118 @@ func (t *term) cluster() schedule.Cluster {
 	return c
 }
 
-// update tells the scheduler what has changed in the view.
-func (t *term) update(c registry.Changes) {
-	for _, id := range c.Machines {
-		if m, ok := t.view.Machine(id); ok {
-			t.report(t.sched.SetMachine(m.Schedulable()))
-		} else {
-			t.sched.RemoveMachine(id)
-		}
+// schedulable is a unit as the scheduler takes it.
+func (t *term) schedulable(u registry.Unit) schedule.Unit {
+	if _, missing := t.missing.until[u.Machine]; missing {
+		return frozen(u.Schedulable())
 	}
-	for _, name := range c.Units {
-		if u, ok := t.view.Unit(name); ok {
-			t.report(t.sched.SetUnit(u.Schedulable()))
-		} else {
-			t.sched.RemoveUnit(name)
+	return u.Schedulable()
+}
+
+// missAbsent takes machines for missing that units are on and that are not
+// there, if that may have come about without the engine seeing it.
+func (t *term) missAbsent() {
+	machines := t.view.Machines()
+	t.missing.learn(machines)
+	for _, m := range machines {
+		delete(t.missing.until, m.ID)
+	}
+	_, since := t.engine.doubts.last()
+	until := since.Add(t.missing.ttl)
+	if !time.Now().Before(until) {
+		return
+	}
+	for _, u := range t.view.Units() {
+		if _, ok := t.view.Machine(u.Machine); !ok && u.Machine != "" {
+			t.miss(u.Machine, until)
 		}
-		t.updatePlace(name)
 	}
 }
 
-// updatePlace tells the scheduler where the view has a unit.
-func (t *term) updatePlace(name string) {
-	if u, ok := t.view.Unit(name); ok && u.Machine != "" {
+// miss takes a machine for missing.
+func (t *term) miss(id string, until time.Time) {
+	if _, already := t.missing.until[id]; !already {
+		t.missing.until[id] = until
+		t.engine.log.Info("machine is missing, its units stay for now", "machine", id, "for", time.Until(until).Round(time.Millisecond))
+	}
+}
+
+// update tells the scheduler what has changed in the view.
+func (t *term) update(c registry.Changes) {
+	if len(c.Machines) > 0 {
+		t.updateMachines(c)
+	}
+	for _, name := range c.Units {
+		t.updateUnit(name)
+	}
+}
+
+func (t *term) updateMachines(c registry.Changes) {
+	machines := t.view.Machines()
+	t.missing.learn(machines)
+	var until time.Time
+	if len(c.Silent) > 0 {
+		failed, _ := t.engine.doubts.last()
+		until = t.missing.doubt(len(c.Silent), len(machines), t.engine.cfg.Interval, failed)
+	}
+	for _, id := range c.Machines {
+		m, alive := t.view.Machine(id)
+		switch {
+		case alive:
+			t.report(t.sched.SetMachine(m.Schedulable()))
+			t.find(id)
+		case !until.IsZero() && slices.Contains(c.Silent, id):
+			t.miss(id, until)
+			t.report(t.sched.SetMachine(stub(id)))
+			t.updateUnitsOn(id)
+		default:
+			t.sched.RemoveMachine(id)
+			t.find(id)
+		}
+	}
+}
+
+// find ends a machine's being missed, one way or the other.
+func (t *term) find(id string) {
+	if _, missing := t.missing.until[id]; missing {
+		delete(t.missing.until, id)
+		t.updateUnitsOn(id)
+	}
+}
+
+// giveUp takes machines for lost that have been missing for long enough.
+func (t *term) giveUp() {
+	for _, id := range slices.Sorted(maps.Keys(t.missing.until)) {
+		if !time.Now().Before(t.missing.until[id]) {
+			t.engine.log.Info("missing machine is given up", "machine", id)
+			t.sched.RemoveMachine(id)
+			t.find(id)
+		}
+	}
+}
+
+func (t *term) updateUnitsOn(id string) {
+	for _, u := range t.view.Units() {
+		if u.Machine == id {
+			t.updateUnit(u.Name)
+		}
+	}
+}
+
+// updateUnit tells the scheduler what the view says of a unit and its place.
+func (t *term) updateUnit(name string) {
+	u, ok := t.view.Unit(name)
+	if ok {
+		t.report(t.sched.SetUnit(t.schedulable(u)))
+	} else {
+		t.sched.RemoveUnit(name)
+	}
+	if ok && u.Machine != "" {
 		t.report(t.sched.Bind(name, u.Machine))
+		if len(u.Ports) > 0 {
+			// Being bound elsewhere before, it has lost its ports.
+			t.report(t.sched.SetUnit(t.schedulable(u)))
+		}
 	} else {
 		t.sched.Unbind(name)
 	}
@@ -139,139 +261,47 @@ func (t *term) report(err error) {
 	}
 }
 
-// carryOut writes steps, wave by wave. If one fails, those of later waves
-// are not tried, as they may depend on it; the scheduler is told how things
-// are, and the answer is false.
-func (t *term) carryOut(ctx context.Context, steps []schedule.Step) bool {
-	var first []schedule.Step
-	for i, s := range steps {
-		if s.StopFirst {
-			leave := s
-			leave.To = ""
-			first = append(first, leave)
-			steps[i].From, steps[i].Cause = "", schedule.CodeNew
+// logTrouble logs what a plan could not do: units without a machine, units that
+// stay on a draining machine, and machines that have drained. Each is logged
+// when it comes to be so.
+func (t *term) logTrouble(p schedule.Plan) {
+	now := make(map[string]string)
+	note := func(name, kind string, log func()) {
+		if now[name] = kind; t.notes[name] != kind {
+			log()
 		}
 	}
-	ok := t.write(ctx, first)
-	for len(steps) > 0 {
-		n := 1
-		for n < len(steps) && steps[n].Wave == steps[0].Wave {
-			n++
-		}
-		if ok {
-			ok = t.write(ctx, steps[:n])
-		} else {
-			for _, s := range steps[:n] {
-				t.updatePlace(s.Unit)
-			}
-		}
-		steps = steps[n:]
-	}
-	return ok
-}
-
-// write writes the steps of one wave and logs each, in order. It reports
-// whether all were done.
-func (t *term) write(ctx context.Context, steps []schedule.Step) bool {
-	errs := make([]error, len(steps))
-	var running sync.WaitGroup
-	turns := make(chan struct{}, writers)
-	for i, s := range steps {
-		turns <- struct{}{}
-		running.Go(func() {
-			errs[i] = t.writeStep(ctx, s)
-			<-turns
+	for _, e := range p.Unplaced {
+		note(e.Unit, "unplaced", func() {
+			t.engine.log.Info("unit cannot be placed", "unit", e.Unit, "machines", e.Considered, "rejected", rejections(e))
 		})
 	}
-	running.Wait()
-	ok := true
-	for i, s := range steps {
-		if errs[i] == nil || ctx.Err() == nil {
-			t.logStep(s, errs[i])
-		}
-		if errs[i] != nil {
-			ok = false
-			t.updatePlace(s.Unit)
+	stuck := make(map[string]int)
+	for _, e := range p.Blocked {
+		stuck[e.Placed]++
+		note(e.Unit, "blocked", func() {
+			why := rejections(e)
+			if e.Stays != nil {
+				why = e.Stays.String()
+			}
+			t.engine.log.Info("unit stays on a draining machine", "unit", e.Unit, "machine", e.Placed, "rejected", why)
+		})
+	}
+	for _, m := range t.view.Machines() {
+		if m.State == schedule.Draining && stuck[m.ID] == 0 {
+			note("machine "+m.ID, "drained", func() {
+				t.engine.log.Info("machine is drained", "machine", m.ID)
+			})
 		}
 	}
-	return ok
+	t.notes = now
 }
 
-// writeStep writes one step, on condition that its unit is where the step has
-// it.
-func (t *term) writeStep(ctx context.Context, s schedule.Step) error {
-	switch {
-	case ctx.Err() != nil:
-		return context.Cause(ctx)
-	case s.From == "":
-		return t.reg.Schedule(ctx, s.Unit, s.To)
-	case s.To == "":
-		return t.reg.Unschedule(ctx, s.Unit, s.From)
+// rejections sums up what machines have to say about a unit.
+func rejections(e schedule.Explanation) string {
+	var why []string
+	for _, r := range e.Rejected {
+		why = append(why, fmt.Sprintf("%d %s", r.Machines, r.Reason))
 	}
-	return t.reg.Reschedule(ctx, s.Unit, s.From, s.To)
-}
-
-func (t *term) logStep(s schedule.Step, err error) {
-	log := t.engine.log.With("unit", s.Unit)
-	if s.From != "" {
-		log = log.With("from", s.From)
-	}
-	if s.To != "" {
-		log = log.With("to", s.To)
-	}
-	log = log.With("reason", t.reason(s))
-	switch {
-	case errors.Is(err, registry.ErrScheduled) || errors.Is(err, registry.ErrNotScheduled):
-		log.Info("unit was placed otherwise meanwhile")
-	case err != nil:
-		log.Warn("unit could not be placed, trying again", "err", err)
-	case s.To == "":
-		log.Info("unit is unscheduled")
-	case s.From == "":
-		log.Info("unit is scheduled")
-	default:
-		log.Info("unit is moved")
-	}
-}
-
-// reason says in fleet's words why a step is made.
-func (t *term) reason(s schedule.Step) string {
-	unable := fmt.Sprintf("target Machine(%s) unable to run unit: ", s.From)
-	u, _ := t.view.Unit(s.Unit)
-	switch s.Cause {
-	case schedule.CodeNew:
-		return fmt.Sprintf("target state %s and unit not scheduled", u.Target)
-	case schedule.CodeInactive:
-		return "target state inactive"
-	case schedule.CodeMachineLost:
-		return fmt.Sprintf("target Machine(%s) went away", s.From)
-	case schedule.CodeMachineID:
-		return unable + fmt.Sprintf("agent ID %q does not match required %q", s.From, u.Options.MachineID)
-	case schedule.CodeMetadata:
-		return unable + "local Machine metadata insufficient"
-	case schedule.CodePeer:
-		return unable + fmt.Sprintf("required peer Unit(%s) is not scheduled locally", s.By)
-	case schedule.CodeConflict:
-		return unable + fmt.Sprintf("found conflict with locally-scheduled Unit([%s])", s.By)
-	case schedule.CodeReplaced:
-		return fmt.Sprintf("replaced by Unit(%s)", s.By)
-	}
-	return string(s.Cause)
-}
-
-// logUnplaced logs each unit when it comes to have no machine.
-func (t *term) logUnplaced(unplaced []schedule.Explanation) {
-	now := make(map[string]bool, len(unplaced))
-	for _, e := range unplaced {
-		now[e.Unit] = true
-		if t.unplaced[e.Unit] {
-			continue
-		}
-		var why []string
-		for _, r := range e.Rejected {
-			why = append(why, fmt.Sprintf("%d %s", r.Machines, r.Reason))
-		}
-		t.engine.log.Info("unit cannot be placed", "unit", e.Unit, "machines", e.Considered, "rejected", strings.Join(why, "; "))
-	}
-	t.unplaced = now
+	return strings.Join(why, "; ")
 }

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,12 +36,15 @@ const machineTTL = 30 * time.Second
 //	                     crash ID: it ends without being able to say so
 //	join ID [k=v ...]    a machine joins and sends heartbeats; die ID: they end;
 //	                     leave ID: it says so; metadata ID k=v
+//	mute ID ...          machines cannot reach the registry; beat ID ...: they do
+//	mark ID STATE        what a machine is open for
+//	rebalance GOAL N     an order to move N units at most
 //	submit UNIT [STATE]  a unit is created with the [X-Fleet] options given, and
 //	                     launched, or in STATE; replace UNIT: with new options
 //	target UNIT STATE    its target state is changed; destroy UNIT
 //	place UNIT ID        somebody else schedules the unit; unplace UNIT ID
 //	wait DURATION        time passes
-//	show                 what is scheduled where
+//	show                 what is scheduled where, and what goes with it
 //	explain UNIT         why a unit is not placed, from the registry alone
 //
 // Each answers with what the engines logged meanwhile: when, counted from the
@@ -91,6 +96,7 @@ type runningEngine struct {
 type runningMachine struct {
 	presence *registry.Presence
 	die      context.CancelFunc
+	muted    atomic.Bool
 }
 
 func newWorld(t *testing.T) *world {
@@ -148,6 +154,33 @@ func (w *world) run(t *testing.T, d *datadriven.TestData) (string, error) {
 	case "leave":
 		w.machines[name].die()
 		return "", w.machines[name].presence.Leave(w.ctx)
+	case "mute":
+		for _, id := range args {
+			w.machines[id].muted.Store(true)
+		}
+	case "beat":
+		for _, id := range args {
+			w.machines[id].muted.Store(false)
+			if err := w.machines[id].presence.Beat(w.ctx); err != nil {
+				return "", err
+			}
+		}
+	case "mark":
+		state, err := registry.ParseMachineState(arg(1))
+		if err != nil {
+			return "", err
+		}
+		return "", w.reg.SetMachineState(w.ctx, name, state)
+	case "rebalance":
+		goal, err := registry.ParseGoal(name)
+		if err != nil {
+			return "", err
+		}
+		budget, err := strconv.Atoi(arg(1))
+		if err != nil {
+			return "", err
+		}
+		return "", w.reg.OrderRebalance(w.ctx, schedule.Rebalance{Goal: goal, Budget: budget})
 	case "metadata":
 		k, v, _ := strings.Cut(arg(1), "=")
 		return "", w.reg.SetMetadata(w.ctx, name, k, v)
@@ -221,6 +254,10 @@ func (w *world) join(id string, metadata []string) error {
 	m := registry.Machine{ID: id, Metadata: map[string]string{}}
 	for _, kv := range metadata {
 		k, v, _ := strings.Cut(kv, "=")
+		if cpu, err := unit.ParseCPU(v); k == "cpu" && err == nil {
+			m.Capacity, m.PortRange = &schedule.Resources{CPU: cpu}, [2]uint16{8000, 8099}
+			continue
+		}
 		m.Metadata[k] = v
 	}
 	p, err := w.reg.Join(w.ctx, m, fmt.Sprint(time.Now().UnixNano()), machineTTL)
@@ -228,7 +265,8 @@ func (w *world) join(id string, metadata []string) error {
 		return err
 	}
 	ctx, die := context.WithCancel(w.ctx)
-	w.machines[id] = &runningMachine{presence: p, die: die}
+	running := &runningMachine{presence: p, die: die}
+	w.machines[id] = running
 	w.running.Go(func() {
 		tick := time.NewTicker(machineTTL / 2)
 		defer tick.Stop()
@@ -237,6 +275,9 @@ func (w *world) join(id string, metadata []string) error {
 			case <-tick.C:
 			case <-ctx.Done():
 				return
+			}
+			if running.muted.Load() {
+				continue
 			}
 			if err := p.Beat(ctx); err != nil && ctx.Err() == nil {
 				w.addLog(id, "heartbeat: "+err.Error())
@@ -253,7 +294,14 @@ func (w *world) show() (string, error) {
 	}
 	var b strings.Builder
 	for _, u := range units {
-		fmt.Fprintf(&b, "%s %s %s\n", u.Name, u.Target, cmp.Or(u.Machine, "-"))
+		fmt.Fprintf(&b, "%s %s %s", u.Name, u.Target, cmp.Or(u.Machine, "-"))
+		if u.Pinned != "" {
+			b.WriteString(" pinned to " + u.Pinned)
+		}
+		if len(u.Ports) > 0 {
+			fmt.Fprintf(&b, " ports %d", u.Ports)
+		}
+		b.WriteString("\n")
 	}
 	return b.String(), nil
 }

@@ -132,6 +132,35 @@ func (r *Registry) Leader(ctx context.Context) (Leader, error) {
 	return decodeLeader(ev.Node.Value), nil
 }
 
+// AwaitVacancy returns nil once nobody leads: at once, or when the lease is given
+// up or runs out. Whoever stands for election then is one of many. An error is
+// the context's, or says that the lease cannot be watched.
+func (r *Registry) AwaitVacancy(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ev, err := r.read(ctx, r.keys.lease(), false)
+	if errors.Is(err, kv.ErrKeyNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("engine lease: %w", err)
+	}
+	w, err := r.store.Watch(ctx, r.keys.lease(), kv.WatchOptions{From: ev.Index + 1})
+	if err != nil {
+		return fmt.Errorf("engine lease: watch %s: %w", r.keys.lease(), err)
+	}
+	for ev, err := range w.Events {
+		if err != nil {
+			return fmt.Errorf("engine lease: %w", err)
+		}
+		switch ev.Action {
+		case kv.ActionDelete, kv.ActionExpire, kv.ActionCompareAndDelete:
+			return nil
+		}
+	}
+	return ctx.Err()
+}
+
 // EnsureEngineVersion raises the engine version of the cluster to version. It
 // fails with ErrNewerEngine if the cluster is past that: then an engine of this
 // version has to stay out.
