@@ -42,17 +42,13 @@ func (s *Scheduler) placePending() (again bool) {
 		return s.inOrder(groups) // what leaves for others does not come back
 	}
 	ways := s.ways(groups)
-	best := s.try(ways[0], groups)
-	if len(ways) > 1 {
-		best.cost = s.inUse()
-	}
-	for _, w := range ways[1:] {
-		a := s.try(w, groups)
-		if a.cost = s.inUse(); a.before(best) {
-			best = a
+	if len(ways) == 1 {
+		if ways[0](groups); !s.crowdedOut(groups) {
+			return false
 		}
 	}
-	if s.crowdedOut(groups, best) {
+	best := s.best(ways, groups)
+	if s.redo(best); s.crowdedOut(groups) {
 		for _, w := range s.otherWays(groups) {
 			if a := s.try(w, groups); slices.Compare(a.unplaced, best.unplaced) < 0 {
 				best = a
@@ -61,6 +57,21 @@ func (s *Scheduler) placePending() (again bool) {
 	}
 	s.redo(best)
 	return false
+}
+
+// best tries all ways, unless what stands is what the only one has come to.
+func (s *Scheduler) best(ways []way, groups []group) attempt {
+	if len(ways) == 1 {
+		return s.assess()
+	}
+	var best attempt
+	for i, w := range ways {
+		a := s.try(w, groups)
+		if a.cost = s.inUse(); i == 0 || a.before(best) {
+			best = a
+		}
+	}
+	return best
 }
 
 // ways returns the ways to try.
@@ -102,6 +113,10 @@ func (s *Scheduler) try(w way, groups []group) attempt {
 // inOrder places one group after the other.
 func (s *Scheduler) inOrder(groups []group) (again bool) {
 	for _, g := range groups {
+		if g.free && len(g.units) == 1 && s.dedicated.empty() {
+			s.placeFree(g.units[0], &g.takes)
+			continue
+		}
 		if s.placeGroup(g.units) {
 			again = true
 		}
@@ -145,27 +160,24 @@ func (s *Scheduler) inBalance(groups []group) bool {
 
 // crowdedOut reports whether a group that could be on some machine has none,
 // and that may be the fault of how the others were placed.
-func (s *Scheduler) crowdedOut(groups []group, a attempt) bool {
-	if len(a.places) == 0 || len(a.unplaced) == 0 {
+func (s *Scheduler) crowdedOut(groups []group) bool {
+	if len(s.placed) == 0 || len(s.pending) == 0 {
 		return false
 	}
-	placed := make(map[*unit]bool, len(a.places))
-	for _, p := range a.places {
-		placed[p.unit] = true
-	}
 	return slices.ContainsFunc(groups, func(g group) bool {
-		return g.eligible > 0 && slices.ContainsFunc(g.units, func(u *unit) bool { return !placed[u] && !u.spec.Request.isZero() })
+		return g.eligible > 0 && slices.ContainsFunc(g.units, func(u *unit) bool { return u.at < 0 && !u.spec.Request.isZero() })
 	})
 }
 
 // assess says what has come of an attempt.
 func (s *Scheduler) assess() attempt {
 	s.attempts++
-	a := attempt{number: s.attempts}
+	s.stands = s.attempts
+	a := attempt{number: s.attempts, places: make([]placement, 0, len(s.placed))}
 	for _, u := range s.placed {
 		a.places = append(a.places, placement{u, u.at, u.part})
 	}
-	for u := range s.pending {
+	for _, u := range s.pending {
 		a.unplaced = append(a.unplaced, u.spec.Priority)
 	}
 	slices.SortFunc(a.unplaced, func(x, y int) int { return cmp.Compare(y, x) })
@@ -203,11 +215,12 @@ func (s *Scheduler) undo() {
 	s.placed = s.placed[:0]
 }
 
-// redo places what an attempt had placed, unless it is the last one.
+// redo places what an attempt had placed, unless that stands.
 func (s *Scheduler) redo(a attempt) {
-	if a.number == s.attempts {
+	if a.number == s.stands {
 		return
 	}
+	s.stands = a.number
 	s.undo()
 	for _, p := range a.places {
 		s.bind(p.unit, p.slot, p.part)

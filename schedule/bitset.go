@@ -78,6 +78,15 @@ func (b bitset) keep(i int) {
 	}
 }
 
+// keepRange drops all but those from first to before last.
+func (b bitset) keepRange(first, last int) {
+	for i := range b.all {
+		if i < first || i >= last {
+			b.clear(i)
+		}
+	}
+}
+
 func (b bitset) empty() bool {
 	for _, w := range b {
 		if w != 0 {
@@ -85,6 +94,16 @@ func (b bitset) empty() bool {
 		}
 	}
 	return true
+}
+
+// moreThan reports whether there are more than n members.
+func (b bitset) moreThan(n int) bool {
+	for _, w := range b {
+		if n -= bits.OnesCount64(w); n < 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func (b bitset) count() int {

@@ -57,7 +57,7 @@ func Check(c Cluster) []Violation {
 				whyNotMetadata(m, u),
 				whyNotRequire(m, u),
 				c.whyNotPeer(m, on, u),
-				namedReason(CodeConflict, "with ", on, func(v Unit) bool { return inConflict(u, v) && leavesBefore(u, v) }),
+				namedReason(CodeConflict, "with ", on, func(v Unit) bool { return inConflict(u, v) && leavesBefore(&u, &v) }),
 				namedReason(CodeReplaced, "by ", on, func(v Unit) bool { return replaces(v, u) && rings[v.Name] != rings[u.Name] }),
 				overLimit(on, u, limits[u.group()]),
 				whyNotPort(m, without(on, u), u, true),
@@ -78,7 +78,7 @@ func overLimit(on []Unit, u Unit, limit int) Reason {
 	if limit == 0 {
 		return Reason{}
 	}
-	before := slices.DeleteFunc(slices.Clone(on), func(v Unit) bool { return v.Name == u.Name || !leavesBefore(u, v) })
+	before := slices.DeleteFunc(slices.Clone(on), func(v Unit) bool { return v.Name == u.Name || !leavesBefore(&u, &v) })
 	return whyNotCrowded(before, u, limit)
 }
 

@@ -17,7 +17,7 @@ func (s *Scheduler) choose(mask bitset, q *parcel) int {
 	if s.scoring == LeastLoaded || weightless {
 		return s.counts.least(mask, func(slot int) bool { return s.ledger.fits(slot, q) })
 	}
-	if mask.count() <= fewSlots {
+	if !mask.moreThan(fewSlots) {
 		return s.scan(mask, q).slot
 	}
 	return s.grid.find(s, mask, q).slot
@@ -109,7 +109,7 @@ func (w *search) walkUsed(sh *shape) {
 			if w.best.slot >= 0 && int64(lineStart(j)+coming) > w.best.value {
 				break
 			}
-			w.read(sh, &row.cells[j], ahead)
+			w.read(sh, row.cells[j], ahead)
 		}
 	}
 }
@@ -127,7 +127,7 @@ func (w *search) walkFree(sh *shape) {
 			if w.leavesMore(j, sh.shares[y]) {
 				break
 			}
-			w.read(sh, &row.cells[j], 0)
+			w.read(sh, row.cells[j], 0)
 		}
 	}
 }

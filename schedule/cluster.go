@@ -12,7 +12,8 @@ type Cluster struct {
 	Placed map[string]string
 }
 
-// validate refuses what would make an answer ambiguous.
+// validate refuses what would make an answer ambiguous, but for units that are
+// given twice.
 func (c Cluster) validate() error {
 	ids := make(map[string]bool, len(c.Machines))
 	for _, m := range c.Machines {
@@ -24,15 +25,10 @@ func (c Cluster) validate() error {
 		}
 		ids[m.ID] = true
 	}
-	names := make(map[string]bool, len(c.Units))
-	for _, u := range c.Units {
-		if err := checkUnit(u); err != nil {
+	for i := range c.Units {
+		if err := checkUnit(&c.Units[i]); err != nil {
 			return err
 		}
-		if names[u.Name] {
-			return fmt.Errorf("unit %q is given twice", u.Name)
-		}
-		names[u.Name] = true
 	}
 	for name, id := range c.Placed {
 		if name == "" || id == "" {

@@ -43,7 +43,7 @@ func (l *counts) of(slot int) int { return l.bySlot[slot] }
 // several; -1 for none. All slots of mask are ranked.
 func (l *counts) least(mask bitset, fits func(slot int) bool) int {
 	// In a small mask looking at each slot is cheaper than at each level.
-	if mask.count() <= 16 {
+	if !mask.moreThan(16) {
 		best := -1
 		for slot := range mask.all {
 			if (best < 0 || l.bySlot[slot] < l.bySlot[best]) && fits(slot) {

@@ -1,9 +1,6 @@
 package schedule
 
-import (
-	"maps"
-	"slices"
-)
+import "slices"
 
 // This file finds the units that cannot stay where they are. What makes a
 // place invalid is always on the same machine, or is the machine: so only dirty
@@ -11,7 +8,7 @@ import (
 
 // evictStrays unbinds the units that are bound but may hold no place at all.
 func (s *Scheduler) evictStrays() {
-	for _, u := range slices.SortedFunc(maps.Keys(s.stray), compareUnits) {
+	for _, u := range s.stray.byName() {
 		switch {
 		case !u.known:
 			s.evict(u, CodeUnknown, "")
@@ -34,8 +31,8 @@ func (s *Scheduler) evict(u *unit, cause Code, by string) {
 // touch notes where a unit was when the plan began, and why it does not stay.
 func (s *Scheduler) touch(u *unit, cause Code, by string) {
 	if !u.touched {
-		u.touched, u.from, u.cause, u.by, u.had = true, u.bound, cause, by, u.spec.Given
-		s.touched = append(s.touched, u)
+		t := s.setOut(u)
+		t.from, t.cause, t.by, t.had = u.bound, cause, by, u.spec.Given
 	}
 }
 
@@ -45,7 +42,7 @@ func (s *Scheduler) validate(slot int) {
 	s.dismissGlobals(slot)
 	for _, u := range s.residents(slot) {
 		if !s.suits(u, slot) {
-			s.evict(u, whyUnsuitable(s.machines[slot].Machine, u.spec).Code, "")
+			s.evict(u, whyUnsuitable(s.machines[slot].Machine, *u.spec).Code, "")
 		}
 	}
 	// Global peers are given the benefit of the doubt until they are there.

@@ -30,7 +30,7 @@ func Explain(c Cluster, unit string) (Explanation, error) {
 // explainUnplaced explains each unit that wants a place and has none.
 func (s *Scheduler) explainUnplaced() []Explanation {
 	var out []Explanation
-	units := slices.Collect(maps.Keys(s.pending))
+	units := slices.Clone(s.pending)
 	for _, g := range s.globals {
 		if g.on.empty() {
 			units = append(units, g)
@@ -202,13 +202,13 @@ func (s *Scheduler) rejection(u *unit, code Code, slots bitset, alone int) Rejec
 func (s *Scheduler) reason(u *unit, code Code, slots []int) Reason {
 	switch code {
 	case CodeMachineID:
-		return Reason{code, detailID(u.spec)}
+		return Reason{code, detailID(*u.spec)}
 	case CodeMetadata:
 		var machines []Machine
 		for _, slot := range slots {
 			machines = append(machines, s.machines[slot].Machine)
 		}
-		return Reason{code, detailMetadata(u.spec, machines...)}
+		return Reason{code, detailMetadata(*u.spec, machines...)}
 	case CodePeer:
 		return Reason{code, s.detailPeers(u, slots)}
 	case CodeConflict:
@@ -220,9 +220,9 @@ func (s *Scheduler) reason(u *unit, code Code, slots []int) Reason {
 	case CodeDedicated:
 		return Reason{code, s.detailDedicated(slots)}
 	case CodeRequire:
-		return Reason{code, detailRequire(u.spec)}
+		return Reason{code, detailRequire(*u.spec)}
 	case CodeMaxPerMachine:
-		return Reason{code, detailCrowded(u.spec, u.team.limit())}
+		return Reason{code, detailCrowded(*u.spec, u.team.limit())}
 	case CodePort:
 		if names := s.namesAt(slots, u.wantsPortOf); names != nil {
 			return Reason{code, detailPort + nameList(names)}
@@ -231,7 +231,7 @@ func (s *Scheduler) reason(u *unit, code Code, slots []int) Reason {
 	case CodeResource:
 		return Reason{code, s.detailResources(u, slots)}
 	case CodeSpread:
-		return Reason{code, detailSpread(u.spec)}
+		return Reason{code, detailSpread(*u.spec)}
 	default:
 		return Reason{code, "by " + nameList(s.namesAt(slots, func(v *unit) bool { return slices.Contains(u.oustedBy, v) }))}
 	}
@@ -248,7 +248,7 @@ func (s *Scheduler) detailDedicated(slots []int) string {
 
 // wantsPortOf reports whether a unit asks for a port that another holds.
 func (u *unit) wantsPortOf(v *unit) bool {
-	spec := u.spec
+	spec := *u.spec
 	spec.Given = nil
 	return u != v && spec.sharesPort(v.spec)
 }
@@ -301,7 +301,7 @@ func (s *Scheduler) detailPeers(u *unit, slots []int) string {
 		var spec Unit
 		at := ""
 		if known {
-			spec = p.spec
+			spec = *p.spec
 			if p.at >= 0 {
 				at = p.bound
 			}

@@ -56,24 +56,30 @@ func (s *Scheduler) fill(groups []group, p packing.Problem) bool {
 	}
 	s.spreadFirst(rest)
 	slots := s.fillOrder()
-	width := len(s.ledger.names)
+	dims := s.ledger.byName()
+	bins, items := make([]int64, 0, len(slots)*len(dims)), make([]int64, 0, len(plain)*len(dims))
 	for _, slot := range slots {
-		p.Bins = append(p.Bins, s.ledger.free[slot*s.ledger.width:][:width])
+		for _, r := range dims {
+			bins = append(bins, s.ledger.free[slot*s.ledger.width+r])
+		}
+		p.Bins = append(p.Bins, bins[len(bins)-len(dims):])
 	}
 	for _, g := range plain {
-		q := s.parcelOf(g.units)
-		p.Items = append(p.Items, q.requested)
+		for _, r := range dims {
+			items = append(items, g.takes.requested[r])
+		}
+		p.Items = append(p.Items, items[len(items)-len(dims):])
 	}
-	bins := p.Fill()
+	into := p.Fill()
 	var left []group
 	for i, g := range plain {
-		if bins[i] < 0 {
+		if into[i] < 0 {
 			left = append(left, g)
 			continue
 		}
 		s.parts++
 		for _, u := range g.units {
-			s.bind(u, slots[bins[i]], s.parts)
+			s.bind(u, slots[into[i]], s.parts)
 		}
 	}
 	s.inOrder(left)

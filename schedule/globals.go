@@ -45,7 +45,7 @@ func (s *Scheduler) admitGlobalsBy(slot int, makeRoom func(g *unit) bool) {
 			continue
 		}
 		s.hold(g, slot, 1)
-		g.on.set(slot)
+		s.ownRare(g).on.set(slot)
 		m := s.machines[slot]
 		m.globals = append(m.globals, g)
 	}
@@ -57,7 +57,7 @@ func (s *Scheduler) fitsAlone(slot int, u *unit) bool {
 		return true
 	}
 	s.ledger.reset(&s.parcel)
-	s.ledger.addUnit(&s.parcel, &u.spec, 1)
+	s.ledger.addUnit(&s.parcel, u, 1)
 	return s.ledger.fits(slot, &s.parcel)
 }
 

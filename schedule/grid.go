@@ -64,7 +64,7 @@ type shape struct {
 }
 
 type gridRow struct {
-	cells  [levels]cell
+	cells  [levels]*cell
 	filled [levels / 64]uint64
 }
 
@@ -160,7 +160,7 @@ func (l *ledger) axes() [2]int {
 	if l.pressure(1) > l.pressure(0) {
 		first, second = 1, 0
 	}
-	for r := 2; r < len(l.names); r++ {
+	for _, r := range l.byName()[2:] { // not by number, which depends on what came before
 		switch p := l.pressure(r); {
 		case p > l.pressure(first):
 			first, second = r, first
@@ -203,7 +203,7 @@ func (g *grid) file(slot int) {
 		}
 	}
 	if to.shape != nil {
-		c := &to.shape.rows[to.row].cells[to.line]
+		c := to.shape.rows[to.row].cells[to.line]
 		c.stretch(g.sched, slot)
 		c.loose = true
 	}
@@ -281,7 +281,11 @@ func (sh *shape) insert(at place) {
 		row = &gridRow{}
 		sh.rows[at.row] = row
 	}
-	c := &row.cells[at.line]
+	c := row.cells[at.line]
+	if c == nil {
+		c = &cell{}
+		row.cells[at.line] = c
+	}
 	i, _ := slices.BinarySearch(c.entries, at.entry)
 	c.entries = slices.Insert(c.entries, i, at.entry)
 	row.filled[at.line/64] |= 1 << (at.line % 64)
@@ -290,8 +294,12 @@ func (sh *shape) insert(at place) {
 
 func (sh *shape) remove(at place) {
 	row := sh.rows[at.row]
-	c := &row.cells[at.line]
-	if i, ok := slices.BinarySearch(c.entries, at.entry); ok {
+	c := row.cells[at.line]
+	switch i, ok := slices.BinarySearch(c.entries, at.entry); {
+	case ok && i == 0: // as when new machines are taken one after the other
+		c.entries = c.entries[1:]
+		c.loose = true
+	case ok:
 		c.entries = slices.Delete(c.entries, i, i+1)
 		c.loose = true
 	}

@@ -42,9 +42,9 @@ func TestTheIndexesFindTheMachineThatAScanFinds(t *testing.T) {
 			mask := bitset{rapid.Uint64().Draw(t, "mask")}
 			mask.and(s.alive)
 			asks := drawUser(t, -1)
-			s.ledger.knowAll(asks.Request)
-			s.ledger.knowAll(asks.Estimate)
-			q := s.parcelOf([]*unit{{spec: asks}})
+			someone := s.newUnit("someone")
+			s.setSpec(someone, &asks)
+			q := s.parcelOf([]*unit{someone})
 			got, want := s.choose(mask, &q), s.scan(mask, &q).slot
 			if s.scoring != LeastLoaded {
 				got = s.grid.find(s, mask, &q).slot

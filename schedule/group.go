@@ -2,7 +2,6 @@ package schedule
 
 import (
 	"cmp"
-	"maps"
 	"math/bits"
 	"slices"
 )
@@ -14,8 +13,10 @@ type group struct {
 	priority int     // the highest
 	eligible int     // log2 of the machines that could do, were they empty
 	size     int32   // the largest share of what they request in the mean machine
-	// plain: they request something, and ask for nothing else.
-	plain bool
+	takes    parcel
+	// free: they ask for nothing but resources and each other's company; plain:
+	// they also request something.
+	free, plain bool
 }
 
 // pendingGroups returns the groups in the order of placement: high priority
@@ -23,46 +24,62 @@ type group struct {
 // name. The number of machines counts by powers of two, so that a small change
 // in the cluster does not shuffle all.
 func (s *Scheduler) pendingGroups() []group {
-	pending := slices.SortedFunc(maps.Keys(s.pending), compareUnits)
-	var groups []group
-	for _, units := range s.connected(pending) {
-		groups = append(groups, s.newGroup(units))
+	s.order = s.pending.byName()
+	sets := s.connected(s.order)
+	groups := make([]group, len(sets))
+	order := make([]turn, len(sets))
+	open := s.open.count()
+	for i, units := range sets {
+		g := s.newGroup(units, open)
+		groups[i] = g
+		order[i] = turn{uint64(-leastPriority-g.priority)<<40 | uint64(g.eligible)<<32 | uint64(2*wholeShare-g.size), i}
 	}
-	slices.SortFunc(groups, func(a, b group) int {
-		return cmp.Or(
-			cmp.Compare(b.priority, a.priority),
-			cmp.Compare(a.eligible, b.eligible),
-			cmp.Compare(b.size, a.size),
-			cmp.Compare(a.name, b.name),
-		)
-	})
-	return groups
+	slices.SortFunc(order, func(a, b turn) int { return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.at, b.at)) })
+	sorted := make([]group, len(groups))
+	for i, t := range order {
+		sorted[i] = groups[t.at]
+	}
+	return sorted
 }
 
-func (s *Scheduler) newGroup(units []*unit) group {
+// turn is the position of a group in the order of names, with a key that is less
+// for those that come before.
+type turn struct {
+	key uint64
+	at  int
+}
+
+// newGroup looks at what the units of a group ask for together; open is how many
+// machines are.
+func (s *Scheduler) newGroup(units []*unit, open int) group {
 	g := group{name: units[0].name, priority: units[0].spec.Priority}
-	mask := s.open.copyTo(s.scratch)
-	s.scratch = mask
-	picky := false
+	picky, choosy := false, false
 	for _, u := range units {
-		g.name = min(g.name, u.name)
 		g.priority = max(g.priority, u.spec.Priority)
-		s.keepSuitable(mask, u)
-		s.keepPeers(mask, u, units)
-		picky = picky || len(u.conflicts) > 0 || slices.ContainsFunc(u.conflictHits, (*pattern).inUse) ||
-			len(u.spec.Ports) > 0 || u.spec.DynamicPorts > 0 || u.spec.MaxPerMachine > 0
+		picky = picky || u.picky()
+		choosy = choosy || u.choosy(units)
 	}
-	n := mask.count()
+	n := open
+	if choosy || !s.dedicated.empty() {
+		mask := s.open.copyTo(s.scratch)
+		s.scratch = mask
+		for _, u := range units {
+			s.keepSuitable(mask, u)
+			s.keepPeers(mask, u, units)
+		}
+		n = mask.count()
+	}
 	if picky {
 		n /= 2
 	}
 	g.eligible = bits.Len(uint(n))
-	s.ledger.reset(&s.parcel)
+	g.takes = s.ledger.newParcel(&s.amounts)
 	for _, u := range units {
-		s.ledger.addUnit(&s.parcel, &u.spec, 1)
+		s.ledger.addUnit(&g.takes, u, 1)
 	}
-	g.size = s.ledger.meanShare(&s.parcel)
-	g.plain = !picky && s.parcel.heavy && !slices.ContainsFunc(units, func(u *unit) bool { return u.choosy(units) })
+	g.size = s.ledger.meanShare(&g.takes)
+	g.free = !picky && !choosy
+	g.plain = g.free && g.takes.heavy
 	g.units = s.peersFirst(units)
 	return g
 }
@@ -70,6 +87,13 @@ func (s *Scheduler) newGroup(units []*unit) group {
 // replaces reports whether others have to leave where the group comes.
 func (g group) replaces() bool {
 	return slices.ContainsFunc(g.units, func(u *unit) bool { return len(u.ousts) > 0 })
+}
+
+// picky reports whether what else is on a machine matters to a unit, resources
+// aside.
+func (u *unit) picky() bool {
+	return len(u.conflicts) > 0 || slices.ContainsFunc(u.conflictHits, (*pattern).inUse) ||
+		len(u.spec.Ports) > 0 || u.spec.DynamicPorts > 0 || u.spec.MaxPerMachine > 0
 }
 
 // choosy reports whether a unit asks for more than resources, and the company of
@@ -153,7 +177,7 @@ func (s *Scheduler) appendClosure(to []*unit, u *unit, seen map[*unit]bool) []*u
 	seen[u] = true
 	for _, name := range u.peers {
 		if p := s.units[name]; p != nil {
-			if _, pending := s.pending[p]; pending {
+			if s.isPending(p) {
 				to = s.appendClosure(to, p, seen)
 			}
 		}

@@ -10,7 +10,11 @@ import (
 // addMachine gives a machine the next slot. Its ID is the greatest.
 func (s *Scheduler) addMachine(m Machine) int {
 	slot := len(s.machines)
-	s.machines = append(s.machines, &machine{})
+	if len(s.spare) == 0 {
+		s.spare = make([]machine, 1)
+	}
+	s.machines = append(s.machines, &s.spare[0])
+	s.spare = s.spare[1:]
 	s.slots[m.ID] = slot
 	s.ledger.addSlot()
 	s.revive(slot, m)
@@ -25,7 +29,6 @@ func (s *Scheduler) revive(slot int, m Machine) {
 	s.counts.add(slot)
 	s.grid.touch(slot)
 	s.dirty.set(slot)
-	s.shortSlots(m.ID).set(slot)
 	s.describe(slot)
 }
 
@@ -39,21 +42,11 @@ func (s *Scheduler) describe(slot int) {
 	s.locateAll(slot)
 }
 
-func (s *Scheduler) shortSlots(id string) *bitset {
-	id = id[:min(len(id), shortID)]
-	b := s.short[id]
-	if b == nil {
-		b = new(bitset)
-		s.short[id] = b
-	}
-	return b
-}
-
 // entry returns the unit of that name, a new one if need be.
 func (s *Scheduler) entry(name string) *unit {
 	u := s.units[name]
 	if u == nil {
-		u = &unit{name: name, at: -1}
+		u = s.newUnit(name)
 		s.units[name] = u
 		s.findPatterns(u)
 	}
@@ -83,41 +76,52 @@ func (s *Scheduler) forget(u *unit) {
 		}
 	}
 	if u.active() {
-		s.ledger.want(&u.spec, -1)
+		s.ledger.want(u, -1)
 	}
 	s.releaseMask(u.need)
 	s.relink = s.relink || s.replaces.any()
 	for _, k := range u.prefers {
 		s.releaseMask(k)
 	}
-	u.need, u.prefers, u.peers, u.conflicts, u.replaces, u.soft = nil, nil, nil, nil, nil, nil
+	u.need = nil
+	if u.ties != s.loose {
+		u.peers, u.conflicts = nil, nil
+	}
+	if u.rareTies != s.loose.rareTies {
+		u.prefers, u.replaces, u.soft = nil, nil, nil
+	}
 }
 
 // usePatterns gives a unit the patterns and peers of its spec.
 func (s *Scheduler) usePatterns(u *unit) {
 	for _, glob := range distinct(u.spec.Conflicts) {
 		p, isNew := s.conflicts.use(glob)
-		u.conflicts = append(u.conflicts, p)
+		t := s.own(u)
+		t.conflicts = append(t.conflicts, p)
 		if isNew {
-			s.findNames(p, func(v *unit) *[]*pattern { return &v.conflictHits })
+			s.findNames(p, func(v *unit) *[]*pattern { return &s.own(v).conflictHits })
 		}
 	}
 	if u.spec.Global {
 		return
 	}
-	u.peers = peersOf(u.spec)
+	if peers := peersOf(*u.spec); peers != nil {
+		s.own(u).peers = peers
+	}
 	for _, glob := range distinct(u.spec.SoftConflicts) {
 		p, isNew := s.softConflicts.use(glob)
-		u.soft = append(u.soft, p)
+		t := s.ownRare(u)
+		t.soft = append(t.soft, p)
 		if isNew {
-			s.findNames(p, func(v *unit) *[]*pattern { return &v.softHits })
+			s.findNames(p, func(v *unit) *[]*pattern { return &s.ownRare(v).softHits })
 		}
 	}
 	for _, glob := range distinct(u.spec.Replaces) {
 		p, isNew := s.replaces.use(glob)
-		u.replaces = append(u.replaces, p)
+		t := s.ownRare(u)
+		t.replaces = append(t.replaces, p)
 		if isNew {
-			s.findNames(p, func(v *unit) *[]*pattern { return &v.replaceHits })
+			s.findNames(p, func(v *unit) *[]*pattern { return &s.ownRare(v).replaceHits })
 		}
 	}
 }
@@ -152,9 +156,15 @@ func (s *Scheduler) findNames(p *pattern, hits func(*unit) *[]*pattern) {
 
 // findPatterns finds the patterns that match a new name.
 func (s *Scheduler) findPatterns(u *unit) {
-	u.conflictHits = s.conflicts.match(u.name)
-	u.softHits = s.softConflicts.match(u.name)
-	u.replaceHits = s.replaces.match(u.name)
+	if hits := s.conflicts.match(u.name); hits != nil {
+		s.own(u).conflictHits = hits
+	}
+	if hits := s.softConflicts.match(u.name); hits != nil {
+		s.ownRare(u).softHits = hits
+	}
+	if hits := s.replaces.match(u.name); hits != nil {
+		s.ownRare(u).replaceHits = hits
+	}
 }
 
 // arrive enters a unit into the indexes, as its spec and binding say.
@@ -163,13 +173,14 @@ func (s *Scheduler) arrive(u *unit) {
 	if u.known {
 		u.need = s.needMask(u.spec)
 		for _, p := range u.spec.Prefer {
-			u.prefers = append(u.prefers, s.useMask("prefer "+p.Expr.String(), func(m Machine) bool { return p.Expr.Matches(m.Metadata) }))
+			t := s.ownRare(u)
+			t.prefers = append(t.prefers, s.useMask("prefer "+p.Expr.String(), func(m Machine) bool { return p.Expr.Matches(m.Metadata) }))
 		}
 		s.joinTeam(u)
 		s.relink = s.relink || s.replaces.any()
 	}
 	if u.active() {
-		s.ledger.want(&u.spec, 1)
+		s.ledger.want(u, 1)
 	}
 	if u.active() && u.spec.Global {
 		i, _ := slices.BinarySearchFunc(s.globals, u, compareUnits)
@@ -193,19 +204,25 @@ func (s *Scheduler) settle(u *unit) {
 		s.detach(u)
 		s.attach(u, slot)
 	}
-	setMember(s.stray, u, u.bound != "" && u.at < 0)
-	setMember(s.pending, u, u.bound == "" && wants)
+	switch {
+	case u.bound != "" && u.at < 0:
+		s.pending.drop(u)
+		s.stray.add(u)
+	case u.bound == "" && wants:
+		s.stray.drop(u)
+		s.pending.add(u)
+	default:
+		s.stray.drop(u)
+		s.pending.drop(u)
+	}
 	if !u.known && u.bound == "" {
 		delete(s.units, u.name)
 	}
 }
 
-func setMember(set map[*unit]struct{}, u *unit, in bool) {
-	if in {
-		set[u] = struct{}{}
-	} else {
-		delete(set, u)
-	}
+// isPending reports whether a unit is to be placed.
+func (s *Scheduler) isPending(u *unit) bool {
+	return s.pending.has(u)
 }
 
 // attach gives a unit a place, unless slot is -1.
@@ -214,7 +231,7 @@ func (s *Scheduler) attach(u *unit, slot int) {
 		return
 	}
 	m := s.machines[slot]
-	u.at, u.pos = slot, len(m.residents)
+	u.at, u.pos = slot, int32(len(m.residents))
 	m.residents = append(m.residents, u)
 	s.hold(u, slot, 1)
 }
@@ -242,7 +259,7 @@ func (s *Scheduler) hold(u *unit, slot, n int) {
 	s.holdPorts(u, slot, n)
 	s.holdTeam(u, slot, n)
 	s.counts.change(slot, n)
-	s.ledger.take(slot, &u.spec, int64(n))
+	s.ledger.take(slot, u, int64(n))
 	s.grid.touch(slot)
 	s.dirty.set(slot)
 }

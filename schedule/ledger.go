@@ -4,6 +4,8 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
+	"strings"
 )
 
 // ledger keeps account of resources: what each machine has, and what the units
@@ -23,7 +25,8 @@ import (
 type ledger struct {
 	names  []string
 	number map[string]int
-	width  int // columns, at least len(names)
+	sorted []int // see byName
+	width  int   // columns, at least len(names)
 
 	capacity []int64 // unlimited for what is not reported
 	free     []int64 // what requests leave of it, negative if they exceed it
@@ -38,6 +41,9 @@ type ledger struct {
 	// demand adds up what active units ask for and are estimated at, placed or
 	// not, by resource.
 	demand []int64
+	// bags has the counters of units, each once, by their text; key is scratch.
+	bags map[string]*bag
+	key  []byte
 	// weights counts the units placed that weigh anything, estimates those of
 	// them that have an estimate.
 	weights, estimates int
@@ -53,7 +59,7 @@ const (
 var assumedCapacity = [...]int64{4000, 16 << 30, 256 << 30}
 
 func newLedger() ledger {
-	l := ledger{number: map[string]int{}}
+	l := ledger{number: map[string]int{}, bags: map[string]*bag{}}
 	for _, name := range []string{nameCPU, nameMemory, nameDisk} {
 		l.know(name)
 	}
@@ -72,6 +78,19 @@ func (l *ledger) know(name string) {
 	if len(l.names) > l.width {
 		l.widen()
 	}
+}
+
+// byName returns the numbers of the resources: cpu, memory, disk, then the
+// counters by name.
+func (l *ledger) byName() []int {
+	if len(l.sorted) < len(l.names) {
+		l.sorted = l.sorted[:0]
+		for r := range l.names {
+			l.sorted = append(l.sorted, r)
+		}
+		slices.SortFunc(l.sorted[3:], func(a, b int) int { return strings.Compare(l.names[a], l.names[b]) })
+	}
+	return l.sorted
 }
 
 func (l *ledger) knowAll(r Resources) {
@@ -175,29 +194,27 @@ func share(amount, whole int64) int32 {
 }
 
 // take adds what a unit takes in a slot; with n = -1 it gives it back.
-func (l *ledger) take(slot int, u *Unit, n int64) {
-	if u.weightless() {
+func (l *ledger) take(slot int, u *unit, n int64) {
+	if !u.heavy {
 		return
 	}
 	l.weights += int(n)
-	l.add(slot, u.Request, n, n)
-	if !u.Estimate.isZero() {
-		l.add(slot, u.Estimate, 0, n)
+	l.add(slot, &u.spec.Request, u.request, n, n)
+	if u.estimate != nil || u.spec.Estimate.hasCommon() {
+		l.add(slot, &u.spec.Estimate, u.estimate, 0, n)
 		l.estimates += int(n)
 	}
 }
 
-func (l *ledger) add(slot int, r Resources, requested, weighed int64) {
+func (l *ledger) add(slot int, r *Resources, counters *bag, requested, weighed int64) {
 	row := slot * l.width
 	for i, n := range [...]int64{r.CPU, r.Memory, r.Disk} {
 		if n != 0 {
 			l.addTo(row+i, n*requested, n*weighed)
 		}
 	}
-	for name, n := range r.Counters {
-		if n != 0 {
-			l.addTo(row+l.number[name], n*requested, n*weighed)
-		}
+	for _, c := range counters.all() {
+		l.addTo(row+c.r, c.n*requested, c.n*weighed)
 	}
 }
 
@@ -208,28 +225,79 @@ func (l *ledger) addTo(i int, requested, weighed int64) {
 }
 
 // want adds what an active unit wants to the demand.
-func (l *ledger) want(u *Unit, n int64) {
-	if u.weightless() {
+func (l *ledger) want(u *unit, n int64) {
+	if !u.heavy {
 		return
 	}
-	for _, r := range [...]Resources{u.Request, u.Estimate} {
-		if len(r.Counters) > 0 {
-			l.knowAll(r)
-		}
-		for i, amount := range [...]int64{r.CPU, r.Memory, r.Disk} {
-			l.demand[i] += n * amount
-		}
-		for name, amount := range r.Counters {
-			if amount != 0 {
-				l.demand[l.number[name]] += n * amount
-			}
-		}
+	l.addAmounts(l.demand, &u.spec.Request, u.request, n)
+	l.addAmounts(l.demand, &u.spec.Estimate, u.estimate, n)
+}
+
+// addAmounts adds n times some resources to amounts by number.
+func (l *ledger) addAmounts(to []int64, r *Resources, counters *bag, n int64) {
+	to[0] += n * r.CPU
+	to[1] += n * r.Memory
+	to[2] += n * r.Disk
+	for _, c := range counters.all() {
+		to[c.r] += n * c.n
 	}
 }
 
-// weightless reports whether a unit neither requests nor is estimated to use
-// anything.
-func (u *Unit) weightless() bool { return u.Request.isZero() && u.Estimate.isZero() }
+// bag is counters by number. Equal ones are one.
+type bag []counter
+
+type counter struct {
+	r int
+	n int64
+}
+
+func (b *bag) all() []counter {
+	if b == nil {
+		return nil
+	}
+	return *b
+}
+
+// bag returns the counters of which there is any, nil for none, and whether
+// there was no equal one before.
+func (l *ledger) bag(m map[string]int64) (b *bag, isNew bool) {
+	if len(m) == 0 {
+		return nil, false
+	}
+	key := l.key[:0]
+	if len(m) == 1 {
+		for name, n := range m {
+			key = appendCounter(key, name, n)
+		}
+	} else {
+		for _, name := range slices.Sorted(maps.Keys(m)) {
+			key = appendCounter(key, name, m[name])
+		}
+	}
+	l.key = key
+	if len(key) == 0 {
+		return nil, false
+	}
+	if b = l.bags[string(key)]; b != nil {
+		return b, false
+	}
+	b = &bag{}
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		if m[name] != 0 {
+			l.know(name)
+			*b = append(*b, counter{l.number[name], m[name]})
+		}
+	}
+	l.bags[string(key)] = b
+	return b, true
+}
+
+func appendCounter(to []byte, name string, n int64) []byte {
+	if n == 0 {
+		return to
+	}
+	return append(strconv.AppendInt(append(append(to, name...), 0), n, 10), 0)
+}
 
 // parcel is what units take together, by resource.
 type parcel struct {
@@ -251,25 +319,26 @@ func (l *ledger) reset(q *parcel) {
 	q.heavy = false
 }
 
+// newParcel returns an empty parcel in the memory given, or some more.
+func (l *ledger) newParcel(from *[]int64) parcel {
+	n := len(l.names)
+	if len(*from) < 2*n {
+		*from = make([]int64, 1024*n)
+	}
+	q := parcel{requested: (*from)[:n:n], weighed: (*from)[n : 2*n : 2*n]}
+	*from = (*from)[2*n:]
+	return q
+}
+
 // addUnit adds what a unit takes to a parcel, or with n = -1 subtracts it.
-func (l *ledger) addUnit(q *parcel, u *Unit, n int64) {
-	if u.weightless() {
+func (l *ledger) addUnit(q *parcel, u *unit, n int64) {
+	if !u.heavy {
 		return
 	}
 	q.heavy = true
-	addAmounts := func(r Resources, to []int64) {
-		for i, amount := range [...]int64{r.CPU, r.Memory, r.Disk} {
-			to[i] += n * amount
-		}
-		for name, amount := range r.Counters {
-			if amount != 0 {
-				to[l.number[name]] += n * amount
-			}
-		}
-	}
-	addAmounts(u.Request, q.requested)
-	addAmounts(u.Request, q.weighed)
-	addAmounts(u.Estimate, q.weighed)
+	l.addAmounts(q.requested, &u.spec.Request, u.request, n)
+	l.addAmounts(q.weighed, &u.spec.Request, u.request, n)
+	l.addAmounts(q.weighed, &u.spec.Estimate, u.estimate, n)
 }
 
 // parcelOf is what units take together.
@@ -277,7 +346,7 @@ func (s *Scheduler) parcelOf(units []*unit) parcel {
 	var q parcel
 	s.ledger.reset(&q)
 	for _, u := range units {
-		s.ledger.addUnit(&q, &u.spec, 1)
+		s.ledger.addUnit(&q, u, 1)
 	}
 	return q
 }

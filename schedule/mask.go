@@ -18,7 +18,7 @@ type mask struct {
 
 // needMask is the mask of what a unit asks of a machine by Metadata and Require;
 // nil if it asks nothing.
-func (s *Scheduler) needMask(u Unit) *mask {
+func (s *Scheduler) needMask(u *Unit) *mask {
 	if len(u.Metadata) == 0 && u.Require == nil {
 		return nil
 	}
@@ -75,7 +75,7 @@ func metadataKey(need map[string][]string) string {
 
 // dedicatedTo reports whether a machine is not kept for others: the unit asks
 // for what it is dedicated to, by that very value.
-func (m Machine) dedicatedTo(u Unit) bool {
+func (m Machine) dedicatedTo(u *Unit) bool {
 	if m.Dedicated == "" {
 		return true
 	}

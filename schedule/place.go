@@ -3,6 +3,7 @@ package schedule
 import (
 	"maps"
 	"slices"
+	"strings"
 )
 
 // This file finds a machine for a group.
@@ -81,7 +82,7 @@ func (s *Scheduler) placeWithin(units []*unit, mask bitset) (again bool) {
 	}
 	s.ledger.reset(&s.parcel)
 	for _, u := range units {
-		s.ledger.addUnit(&s.parcel, &u.spec, 1)
+		s.ledger.addUnit(&s.parcel, u, 1)
 	}
 	slot := s.chooseFor(units, mask, &s.parcel)
 	if slot < 0 {
@@ -105,15 +106,29 @@ func (s *Scheduler) placeWithin(units []*unit, mask bitset) (again bool) {
 	return false
 }
 
+// placeFree is placeTogether for a unit that asks for resources alone.
+func (s *Scheduler) placeFree(u *unit, takes *parcel) {
+	if slot := s.choose(s.open, takes); slot >= 0 {
+		s.parts++
+		s.bind(u, slot, s.parts)
+	}
+}
+
 // bind gives a pending unit a place, as one of a part of the plan.
 func (s *Scheduler) bind(u *unit, slot, part int) {
 	s.touch(u, CodeNew, "")
-	u.part = part
+	u.trip.part = part
 	var ports []uint16
 	if u.spec.DynamicPorts > 0 {
 		ports = s.choosePorts(u, slot)
 	}
-	s.rebind(u, s.machines[slot].ID, ports)
+	u.bound = s.machines[slot].ID
+	if len(ports) > 0 {
+		u.spec.Given = ports
+	}
+	s.settled = false
+	s.pending.drop(u)
+	s.attach(u, slot)
 	s.placed = append(s.placed, u)
 }
 
@@ -143,15 +158,21 @@ func (s *Scheduler) keepID(mask bitset, u *unit) {
 	if id == "" {
 		return
 	}
-	if b := s.short[id]; len(id) == shortID && b != nil {
-		mask.and(*b)
-		return
-	}
-	if slot, ok := s.slots[id]; ok {
+	if slot, ok := s.slots[id]; ok && len(id) != shortID {
 		mask.keep(slot)
 		return
 	}
-	clear(mask)
+	if len(id) != shortID {
+		clear(mask)
+		return
+	}
+	// Slots are in order of ID.
+	first, _ := slices.BinarySearchFunc(s.machines, id, func(m *machine, id string) int { return strings.Compare(m.ID, id) })
+	last := first
+	for last < len(s.machines) && strings.HasPrefix(s.machines[last].ID, id) {
+		last++
+	}
+	mask.keepRange(first, last)
 }
 
 func (s *Scheduler) keepPeers(mask bitset, u *unit, with []*unit) {

@@ -18,7 +18,7 @@ func (s *Scheduler) Plan() Plan {
 // whole makes the cluster whole.
 func (s *Scheduler) whole() {
 	if s.garbage > 1000+len(s.units) {
-		s.rebuild(s.cluster())
+		s.rebuildWith()
 	}
 	if s.settled {
 		return
@@ -53,7 +53,7 @@ func (s *Scheduler) validateAll() {
 // unevennessBars reports whether a unit may be without a place only because its
 // group was spread too unevenly, which a later placement can have changed.
 func (s *Scheduler) unevennessBars() bool {
-	for u := range s.pending {
+	for _, u := range s.pending {
 		if u.spec.Spread.MaxSkew > 0 {
 			return true
 		}
@@ -64,18 +64,12 @@ func (s *Scheduler) unevennessBars() bool {
 // finish turns what was touched into a Plan.
 func (s *Scheduler) finish() Plan {
 	var p Plan
-	var moved []*unit
+	p.Steps = s.steps(s.movedByName())
 	for _, u := range s.touched {
-		if u.from != u.bound {
-			moved = append(moved, u)
-		}
+		u.trip = s.home
 	}
-	slices.SortFunc(moved, compareUnits)
-	p.Steps = s.steps(moved)
-	for _, u := range s.touched {
-		u.touched, u.from, u.cause, u.by, u.part, u.had = false, "", "", "", 0, nil
-	}
-	s.touched, s.parts, s.victims, s.bouncer = nil, 0, 0, nil
+	s.order, s.amounts = nil, nil
+	s.touched, s.trips, s.parts, s.victims, s.bouncer = nil, nil, 0, 0, nil
 	clear(s.dirty)
 	if !s.settled {
 		s.unplaced, s.blocked = s.explainUnplaced(), s.explainBlocked()
@@ -84,6 +78,31 @@ func (s *Scheduler) finish() Plan {
 	p.Unplaced, p.Blocked = slices.Clone(s.unplaced), slices.Clone(s.blocked)
 	p.Stats = s.stats(p)
 	return p
+}
+
+// movedByName returns the units that are not where they were. Most of them were
+// pending at once, and sorted then.
+func (s *Scheduler) movedByName() []*unit {
+	if len(s.touched) == 0 {
+		return nil
+	}
+	moved := make([]*unit, 0, len(s.touched))
+	for _, u := range s.order {
+		if u.touched && u.from != u.bound {
+			u.listing = true
+			moved = append(moved, u)
+		}
+	}
+	listed := len(moved)
+	for _, u := range s.touched {
+		if u.from != u.bound && !u.listing {
+			moved = append(moved, u)
+		}
+	}
+	if len(moved) > listed {
+		slices.SortFunc(moved, compareUnits)
+	}
+	return moved
 }
 
 func (s *Scheduler) stats(p Plan) Stats {

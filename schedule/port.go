@@ -8,7 +8,7 @@ import "slices"
 
 // heldPorts yields the ports a unit holds by number, each once, the ones it was
 // given included.
-func (u Unit) heldPorts(yield func(Port) bool) {
+func (u *Unit) heldPorts(yield func(Port) bool) {
 	for i, p := range u.Ports {
 		if !slices.Contains(u.Ports[:i], p) && !yield(p) {
 			return
@@ -47,7 +47,7 @@ func (s *Scheduler) holdPorts(u *unit, slot, n int) {
 }
 
 // rangedBy is how much of the machine's range a unit takes.
-func (m Machine) rangedBy(u Unit) int {
+func (m *Machine) rangedBy(u *Unit) int {
 	n := u.DynamicPorts
 	for i, p := range u.Ports {
 		if m.inRange(p.Number) && !slices.Contains(u.Ports[:i], p) {
@@ -57,10 +57,10 @@ func (m Machine) rangedBy(u Unit) int {
 	return n
 }
 
-func (m Machine) inRange(n uint16) bool { return m.PortRange[0] <= n && n <= m.PortRange[1] && n > 0 }
+func (m *Machine) inRange(n uint16) bool { return m.PortRange[0] <= n && n <= m.PortRange[1] && n > 0 }
 
 // rangeSize is how many ports the machine's range has.
-func (m Machine) rangeSize() int {
+func (m *Machine) rangeSize() int {
 	if m.PortRange[1] == 0 {
 		return 0
 	}
@@ -109,7 +109,7 @@ func (m *machine) rangeTooSmall(coming ...*unit) bool {
 func (u *unit) ranges(m *machine) bool { return m.rangedBy(u.spec) > 0 }
 
 // rangedByAll is how much of the machine's range units take.
-func (m Machine) rangedByAll(units []*unit) int {
+func (m *Machine) rangedByAll(units []*unit) int {
 	n := 0
 	for _, u := range units {
 		n += m.rangedBy(u.spec)

@@ -225,8 +225,12 @@ func TestEmptyingMachines(t *testing.T) {
 		t.Skip("takes long; run with -schedule.all")
 	}
 	for _, row := range []struct{ kept, budget, accept int }{
-		{40, 200, 936}, {40, 1000, 752}, {40, 1 << 30, 278},
-		{25, 200, 874}, {25, 1000, 585}, {25, 1 << 30, 176},
+		{40, 200, 936},
+		{40, 1000, 752},
+		{40, 1 << 30, 278},
+		{25, 200, 874},
+		{25, 1000, 585},
+		{25, 1 << 30, 176},
 	} {
 		c := schedule.Cluster{Machines: machinesOf(1601, 1000, true), Placed: map[string]string{}}
 		rng := splitMix(1950)

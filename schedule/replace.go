@@ -60,8 +60,9 @@ func (s *Scheduler) addLink(over, u *unit) {
 	if slices.Contains(u.oustedBy, over) { // by another pattern
 		return
 	}
-	over.ousts = append(over.ousts, u)
-	u.oustedBy = append(u.oustedBy, over)
+	above, below := s.ownRare(over), s.ownRare(u)
+	above.ousts = append(above.ousts, u)
+	below.oustedBy = append(below.oustedBy, over)
 	s.linked = append(s.linked, over, u)
 	s.soil(over)
 	s.soil(u)

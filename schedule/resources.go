@@ -30,6 +30,9 @@ const (
 	nameDisk   = "disk"
 )
 
+// hasCommon reports whether there is any of what every machine has.
+func (r *Resources) hasCommon() bool { return r.CPU != 0 || r.Memory != 0 || r.Disk != 0 }
+
 func (r Resources) isZero() bool {
 	if r.CPU != 0 || r.Memory != 0 || r.Disk != 0 {
 		return false
@@ -93,10 +96,13 @@ func sameResources(a, b Resources) bool {
 
 // check refuses amounts that cannot be reckoned with.
 func (r Resources) check() error {
-	for _, name := range []string{nameCPU, nameMemory, nameDisk} {
-		if err := checkAmount(name, r.of(name)); err != nil {
+	for i, n := range [...]int64{r.CPU, r.Memory, r.Disk} {
+		if err := checkAmount([...]string{nameCPU, nameMemory, nameDisk}[i], n); err != nil {
 			return err
 		}
+	}
+	if r.plainCounters() {
+		return nil
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Counters)) {
 		switch name {
@@ -110,6 +116,16 @@ func (r Resources) check() error {
 		}
 	}
 	return nil
+}
+
+// plainCounters reports whether there is nothing wrong with the counters.
+func (r Resources) plainCounters() bool {
+	for name, n := range r.Counters {
+		if n < 0 || n > MaxAmount || name == "" || name == nameCPU || name == nameMemory || name == nameDisk {
+			return false
+		}
+	}
+	return true
 }
 
 func checkAmount(name string, n int64) error {

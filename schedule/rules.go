@@ -118,7 +118,7 @@ func nameList(names []string) string {
 // leavesBefore reports whether a, of two units that cannot stay together, is
 // the one to leave: the one of lower priority, else the later, else the greater
 // name.
-func leavesBefore(a, b Unit) bool {
+func leavesBefore(a, b *Unit) bool {
 	if a.Priority != b.Priority {
 		return a.Priority < b.Priority
 	}

@@ -30,17 +30,16 @@ type Scheduler struct {
 	units   map[string]*unit // every name that is set or bound
 	globals []*unit          // active global units, by name
 
-	slots     map[string]int     // by machine ID
-	machines  []*machine         // by slot, in order of ID
-	alive     bitset             // slots of machines that are in the cluster
-	open      bitset             // those of them that take units
-	draining  bitset             // those that units are to leave
-	dedicated bitset             // those that do not take just any unit
-	short     map[string]*bitset // slots by shortened ID
-	counts    counts             // of units, on the machines alive
-	ledger    ledger             // of resources
-	grid      grid               // machines by shares
-	scoring   Strategy           // which the search goes by
+	slots     map[string]int // by machine ID
+	machines  []*machine     // by slot, in order of ID
+	alive     bitset         // slots of machines that are in the cluster
+	open      bitset         // those of them that take units
+	draining  bitset         // those that units are to leave
+	dedicated bitset         // those that do not take just any unit
+	counts    counts         // of units, on the machines alive
+	ledger    ledger         // of resources
+	grid      grid           // machines by shares
+	scoring   Strategy       // which the search goes by
 
 	masks         map[string]*mask
 	conflicts     patterns         // of Unit.Conflicts
@@ -52,18 +51,31 @@ type Scheduler struct {
 	topologies    map[string]*topology
 
 	// Plan looks at these alone.
-	dirty   bitset             // slots where a unit may have become invalid
-	stray   map[*unit]struct{} // bound, yet holding no place
-	pending map[*unit]struct{} // to be placed
-	relink  bool               // units that replace each other must be found anew
-	linked  []*unit            // units that have any such link
+	dirty   bitset   // slots where a unit may have become invalid
+	stray   unitList // bound, yet holding no place
+	pending unitList // to be placed
+	relink  bool     // units that replace each other must be found anew
+	linked  []*unit  // units that have any such link
+
+	// What units that are not known, plain, or at rest have in common; never
+	// changed. And memory for those to come.
+	nobody  *Unit
+	loose   *ties
+	home    *trip
+	blanks  []unit
+	spare   []machine
+	trips   []trip
+	amounts []int64
+	chunk   int
 
 	// touched are the units that the plan being made has moved, or tried to.
 	touched []*unit
+	order   []*unit // what was pending last, by name
 	placed  []*unit // by the attempt that stands
 	parts   int     // numbers what is placed together within a plan
 	// attempts numbers the ways tried.
 	attempts int
+	stands   int      // the number of the one whose places units have
 	victims  int      // of pre-emption, in the plan being made
 	bouncer  *bouncer // of the plan being made, nil if none is needed
 	// settled: nothing happened since the plan that left these unplaced.
@@ -89,43 +101,6 @@ type machine struct {
 	stamp     int     // counts the comings and goings
 }
 
-// unit is all there is to a name.
-type unit struct {
-	name  string
-	known bool // spec is set
-	spec  Unit
-	bound string // the machine the unit is placed on, in the cluster or not
-
-	// at is the slot where the unit holds a place, -1 for none: it is bound
-	// there, active, not global, and the machine is alive.
-	at, pos int
-	aside   bool   // not counted at the moment though it has a place
-	on      bitset // slots that admit it, if global
-
-	need      *mask    // nil: any metadata
-	prefers   []*mask  // as Unit.Prefer
-	peers     []string // MachineOf
-	conflicts []*pattern
-	replaces  []*pattern
-	soft      []*pattern // SoftConflicts
-	// Patterns, of whatever unit, that match the name.
-	conflictHits, replaceHits, softHits []*pattern
-	team                                *team     // nil if where others of its group are matters to none
-	spreads                             []*spread // as Unit.Spread.Keys, the widest domains first
-
-	// The units that leave a machine when this one comes, and the reverse.
-	// Valid unless Scheduler.relink.
-	ousts, oustedBy []*unit
-
-	// Of the plan being made.
-	touched bool
-	from    string // where it was bound before
-	cause   Code
-	by      string
-	part    int
-	had     []uint16 // the ports it was given there
-}
-
 // New returns an empty Scheduler. Options that Compute would refuse count as
 // the zero Options.
 func New(o Options) *Scheduler {
@@ -144,7 +119,6 @@ func (s *Scheduler) empty() {
 		ledger:        newLedger(),
 		units:         map[string]*unit{},
 		slots:         map[string]int{},
-		short:         map[string]*bitset{},
 		masks:         map[string]*mask{},
 		conflicts:     newPatterns(),
 		replaces:      newPatterns(),
@@ -152,8 +126,10 @@ func (s *Scheduler) empty() {
 		ports:         map[Port]*tally{},
 		teams:         map[string]*team{},
 		topologies:    map[string]*topology{},
-		stray:         map[*unit]struct{}{},
-		pending:       map[*unit]struct{}{},
+		nobody:        &Unit{},
+		loose:         &ties{rareTies: &rareTies{}},
+		home:          &trip{},
+		chunk:         1,
 	}
 }
 
@@ -163,40 +139,64 @@ func (s *Scheduler) Reset(c Cluster) error {
 	if err := c.validate(); err != nil {
 		return err
 	}
-	s.rebuild(c)
+	fresh := &Scheduler{opts: s.opts}
+	if err := fresh.rebuild(c); err != nil {
+		return err
+	}
+	*s = *fresh
 	return nil
 }
 
-// rebuild makes the indexes of a valid cluster.
-func (s *Scheduler) rebuild(c Cluster) {
+// rebuildWith makes the indexes anew, with more machines.
+func (s *Scheduler) rebuildWith(more ...Machine) {
+	c := s.cluster()
+	c.Machines = append(c.Machines, more...)
+	if err := s.rebuild(c); err != nil {
+		panic(err) // of what has been accepted
+	}
+}
+
+// rebuild makes the indexes of a cluster. It refuses units that are given twice.
+func (s *Scheduler) rebuild(c Cluster) error {
 	s.empty()
+	s.slots = make(map[string]int, len(c.Machines))
+	s.spare = make([]machine, len(c.Machines))
 	for _, m := range slices.SortedFunc(slices.Values(c.Machines), func(a, b Machine) int { return strings.Compare(a.ID, b.ID) }) {
 		s.addMachine(m)
 	}
 	// All patterns come before any name, so that no new pattern has to look
 	// through the names.
 	s.rebuilding = true
-	for _, v := range c.Units {
-		u := &unit{name: v.Name, known: true, spec: v, at: -1}
-		s.units[v.Name] = u
+	s.units = make(map[string]*unit, len(c.Units))
+	s.chunk = max(1, len(c.Units))
+	for i := range c.Units {
+		v := &c.Units[i]
+		u := s.newUnit(v.Name)
+		u.bound = c.Placed[v.Name]
+		s.setSpec(u, v)
+		if s.units[v.Name] = u; len(s.units) <= i {
+			return fmt.Errorf("unit %q is given twice", v.Name)
+		}
 		s.usePatterns(u)
 		if v.Active && !v.Global && v.asksCompany() {
 			s.formTeam(v.group())
 		}
 	}
+	s.chunk = 1
 	s.rebuilding = false
-	for _, u := range s.units {
+	for i := range c.Units {
+		u := s.units[c.Units[i].Name]
 		s.findPatterns(u)
-	}
-	for name, id := range c.Placed {
-		s.entry(name).bound = id
-	}
-	for _, u := range s.units {
-		if u.bound == "" {
-			u.spec.Given = nil
-		}
 		s.arrive(u)
 	}
+	for name, id := range c.Placed {
+		if u := s.entry(name); !u.known {
+			u.bound = id
+			s.arrive(u)
+		}
+	}
+	s.garbage = 0
+	return nil
 }
 
 // cluster is the inverse of rebuild.
@@ -207,7 +207,7 @@ func (s *Scheduler) cluster() Cluster {
 	}
 	for name, u := range s.units {
 		if u.known {
-			c.Units = append(c.Units, u.spec)
+			c.Units = append(c.Units, *u.spec)
 		}
 		if u.bound != "" {
 			c.Placed[name] = u.bound
@@ -226,9 +226,7 @@ func (s *Scheduler) SetMachine(m Machine) error {
 	slot, seen := s.slots[m.ID]
 	switch {
 	case !seen && len(s.machines) > 0 && s.machines[len(s.machines)-1].ID > m.ID:
-		c := s.cluster()
-		c.Machines = append(c.Machines, m)
-		s.rebuild(c)
+		s.rebuildWith(m)
 		return nil
 	case !seen:
 		slot = s.addMachine(m)
@@ -242,7 +240,7 @@ func (s *Scheduler) SetMachine(m Machine) error {
 	}
 	s.settled = false
 	s.dirty.set(slot)
-	for u := range s.stray {
+	for _, u := range slices.Clone(s.stray) {
 		if u.bound == m.ID {
 			s.settle(u)
 		}
@@ -293,24 +291,20 @@ func (s *Scheduler) RemoveMachine(id string) {
 		k.bits.clear(slot)
 	}
 	s.draining.clear(slot)
-	s.shortSlots(id).clear(slot)
 }
 
 // SetUnit adds a unit or replaces what is known of it. It refuses a unit
 // without a name.
 func (s *Scheduler) SetUnit(v Unit) error {
-	if err := checkUnit(v); err != nil {
+	if err := checkUnit(&v); err != nil {
 		return err
 	}
 	u := s.entry(v.Name)
-	if u.known && sameUnit(u.spec, v) {
+	if u.known && sameUnit(*u.spec, v) {
 		return nil
 	}
 	s.forget(u)
-	u.known, u.spec = true, v
-	if u.bound == "" {
-		u.spec.Given = nil
-	}
+	s.setSpec(u, &v)
 	s.usePatterns(u)
 	s.arrive(u)
 	return nil
@@ -324,7 +318,7 @@ func (s *Scheduler) RemoveUnit(name string) {
 		return
 	}
 	s.forget(u)
-	u.known, u.spec = false, Unit{}
+	s.clearSpec(u)
 	s.arrive(u)
 }
 
@@ -352,6 +346,9 @@ func (s *Scheduler) Unbind(unit string) {
 // rebind makes a unit placed on another machine, or on none.
 func (s *Scheduler) rebind(u *unit, machine string, ports []uint16) {
 	s.detach(u)
-	u.bound, u.spec.Given = machine, ports
+	u.bound = machine
+	if len(ports) > 0 || len(u.spec.Given) > 0 {
+		u.spec.Given = ports // of a unit that has a spec of its own
+	}
 	s.settle(u)
 }

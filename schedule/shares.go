@@ -187,9 +187,9 @@ func within(a, b string) bool {
 // whyNotPort compares the ports u wants with those of the others. Here tells
 // that u is there, with the ports it was given.
 func whyNotPort(m Machine, on []Unit, u Unit, here bool) Reason {
-	ranged, dynamic := m.rangedBy(u), u.DynamicPorts
+	ranged, dynamic := m.rangedBy(&u), u.DynamicPorts
 	for _, v := range on {
-		ranged += m.rangedBy(v)
+		ranged += m.rangedBy(&v)
 		dynamic += v.DynamicPorts
 	}
 	if !here {
@@ -198,7 +198,7 @@ func whyNotPort(m Machine, on []Unit, u Unit, here bool) Reason {
 	switch clash := portHolders(on, u); {
 	case clash != nil:
 		return Reason{CodePort, detailPort + nameList(clash)}
-	case dynamic > 0 && m.rangedBy(u) > 0 && ranged > m.rangeSize():
+	case dynamic > 0 && m.rangedBy(&u) > 0 && ranged > m.rangeSize():
 		return Reason{CodePort, detailRange}
 	}
 	return Reason{}
@@ -213,7 +213,7 @@ const (
 func portHolders(on []Unit, u Unit) []string {
 	var names []string
 	for _, v := range on {
-		if v.Name != u.Name && u.sharesPort(v) {
+		if v.Name != u.Name && u.sharesPort(&v) {
 			names = append(names, v.Name)
 		}
 	}
@@ -221,7 +221,7 @@ func portHolders(on []Unit, u Unit) []string {
 }
 
 // sharesPort reports whether two units hold the same port.
-func (u Unit) sharesPort(v Unit) bool {
+func (u *Unit) sharesPort(v *Unit) bool {
 	for p := range u.heldPorts {
 		for q := range v.heldPorts {
 			if p == q {

@@ -40,7 +40,7 @@ type spread struct {
 }
 
 // group is the name of the spread group of a unit.
-func (u Unit) group() string {
+func (u *Unit) group() string {
 	if u.Spread.Group != "" {
 		return u.Spread.Group
 	}
@@ -51,7 +51,7 @@ func (u Unit) group() string {
 }
 
 // asksCompany reports whether it matters to a unit where others of its group are.
-func (u Unit) asksCompany() bool { return len(u.Spread.Keys) > 0 || u.MaxPerMachine > 0 }
+func (u *Unit) asksCompany() bool { return len(u.Spread.Keys) > 0 || u.MaxPerMachine > 0 }
 
 // joinTeam gives a unit its team, if there is one.
 func (s *Scheduler) joinTeam(u *unit) {
@@ -63,12 +63,14 @@ func (s *Scheduler) joinTeam(u *unit) {
 		s.soilTeam(u.spec.group())
 	}
 	if len(s.teams) > 0 {
-		u.team = s.teams[u.spec.group()]
+		if t := s.teams[u.spec.group()]; t != nil {
+			s.own(u).team = t
+		}
 	}
-	u.spreads = nil
 	for i := range u.spec.Spread.Keys {
 		if u.active() {
-			u.spreads = append(u.spreads, u.team.spreadOver(s, u.spec.Spread.Keys[:i+1]))
+			t := s.own(u)
+			t.spreads = append(t.spreads, u.team.spreadOver(s, u.spec.Spread.Keys[:i+1]))
 		}
 	}
 }
@@ -79,7 +81,9 @@ func (s *Scheduler) leaveTeam(u *unit) {
 		u.team.ask(s, u.spec, -1)
 		s.soilTeam(u.team.name)
 	}
-	u.team, u.spreads = nil, nil
+	if u.ties != s.loose {
+		u.team, u.spreads = nil, nil
+	}
 }
 
 // formTeam returns the team of that name. If it is new, units of that group that
@@ -96,7 +100,7 @@ func (s *Scheduler) formTeam(name string) *team {
 	}
 	for _, v := range s.units {
 		if v.known && !v.spec.Global && v.team == nil && v.spec.group() == name {
-			v.team = t
+			s.own(v).team = t
 			if v.at >= 0 {
 				t.at.add(v.at, 1)
 			}
@@ -105,7 +109,7 @@ func (s *Scheduler) formTeam(name string) *team {
 	return t
 }
 
-func (t *team) ask(s *Scheduler, u Unit, n int) {
+func (t *team) ask(s *Scheduler, u *Unit, n int) {
 	if t.askers += n; t.askers == 0 {
 		s.garbage++
 	}

@@ -69,7 +69,7 @@ func whyUnsuitable(m Machine, u Unit) Reason {
 }
 
 func whyNotDedicated(m Machine, u Unit) Reason {
-	if m.dedicatedTo(u) {
+	if m.dedicatedTo(&u) {
 		return Reason{}
 	}
 	return Reason{CodeDedicated, "to " + m.Dedicated}

@@ -111,7 +111,7 @@ type Spread struct {
 
 const leastPriority = -1000
 
-func checkUnit(u Unit) error {
+func checkUnit(u *Unit) error {
 	if u.Name == "" {
 		return errors.New("unit without a name")
 	}
@@ -123,12 +123,10 @@ func checkUnit(u Unit) error {
 			return fmt.Errorf("unit %q: weight of preference %q is %d, want -100 to 100", u.Name, p.Expr, p.Weight)
 		}
 	}
-	for _, n := range []struct {
-		name string
-		n    int
-	}{{"dynamic ports", u.DynamicPorts}, {"max per machine", u.MaxPerMachine}, {"max skew", u.Spread.MaxSkew}} {
-		if n.n < 0 || n.n > math.MaxUint16 {
-			return fmt.Errorf("unit %q: %s is %d, want 0 to %d", u.Name, n.name, n.n, math.MaxUint16)
+	for i, n := range [...]int{u.DynamicPorts, u.MaxPerMachine, u.Spread.MaxSkew} {
+		if n < 0 || n > math.MaxUint16 {
+			name := [...]string{"dynamic ports", "max per machine", "max skew"}[i]
+			return fmt.Errorf("unit %q: %s is %d, want 0 to %d", u.Name, name, n, math.MaxUint16)
 		}
 	}
 	if u.Global && (len(u.Spread.Keys) > 0 || u.MaxPerMachine > 0 || u.DynamicPorts > 0) {

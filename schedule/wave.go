@@ -3,7 +3,6 @@ package schedule
 import (
 	"cmp"
 	"slices"
-	"strings"
 )
 
 // steps turns units that moved, sorted by name, into steps with waves.
@@ -15,12 +14,12 @@ func (s *Scheduler) steps(moved []*unit) []Step {
 		if u.bound != "" {
 			steps[i].Ports = u.spec.Given
 		}
-		w.add(i)
+		if u.from != "" {
+			w.leaving[u.from] = append(w.leaving[u.from], i)
+		}
 	}
 	w.assign()
-	slices.SortFunc(steps, func(a, b Step) int {
-		return cmp.Or(cmp.Compare(a.Wave, b.Wave), strings.Compare(a.Unit, b.Unit))
-	})
+	slices.SortStableFunc(steps, func(a, b Step) int { return cmp.Compare(a.Wave, b.Wave) })
 	return steps
 }
 
@@ -44,13 +43,12 @@ type waves struct {
 	coming  map[string][]int // steps whose unit is not yet on To
 }
 
-func (w *waves) add(i int) {
-	step := w.steps[i]
-	if step.From != "" {
-		w.leaving[step.From] = append(w.leaving[step.From], i)
-	}
-	if step.To == "" {
-		return
+// add has a step wait for what leaves its machine; if nothing does it need not,
+// and the answer is false.
+func (w *waves) add(i int) bool {
+	step := &w.steps[i]
+	if len(w.leaving) == 0 || len(w.leaving[step.To]) == 0 {
+		return false
 	}
 	w.coming[step.To] = append(w.coming[step.To], i)
 	part := w.units[i].part
@@ -58,12 +56,13 @@ func (w *waves) add(i int) {
 		w.order = append(w.order, part)
 	}
 	w.parts[part] = append(w.parts[part], i)
+	return true
 }
 
 func (w *waves) assign() {
 	var left []int // in the wave before
-	for i, step := range w.steps {
-		if step.To == "" {
+	for i := range w.steps {
+		if w.steps[i].To == "" || !w.add(i) && w.steps[i].From != "" {
 			left = append(left, i)
 		}
 	}
@@ -203,7 +202,7 @@ func (t *team) over(slot int, leaving, coming []*unit) bool {
 
 // mustNotMeet reports whether u may not come to a machine while v is there.
 func (u *unit) mustNotMeet(v *unit) bool {
-	was := v.spec
+	was := *v.spec
 	was.Given = v.had
-	return u.conflictsWith(v) || slices.Contains(u.oustedBy, v) || u.spec.sharesPort(was)
+	return u.conflictsWith(v) || slices.Contains(u.oustedBy, v) || u.spec.sharesPort(&was)
 }

@@ -60,7 +60,7 @@ func (s *Scheduler) Why(unit string) []Candidate {
 		mask.and(v.pass)
 	}
 	s.ledger.reset(&s.parcel)
-	s.ledger.addUnit(&s.parcel, &u.spec, 1)
+	s.ledger.addUnit(&s.parcel, u, 1)
 	var out []Candidate
 	for slot := range mask.all {
 		s.shares = s.ledger.sharesOf(&s.parcel, s.ledger.nominal[slot*s.ledger.width:], s.shares)
@@ -130,7 +130,9 @@ func (s *Scheduler) All() iter.Seq2[string, string] {
 // Clone returns a Scheduler for the same cluster, that goes its own way: to see
 // what a change would lead to. It costs as much as Reset.
 func (s *Scheduler) Clone() *Scheduler {
-	c := New(s.opts)
-	c.rebuild(s.cluster())
+	c := &Scheduler{opts: s.opts}
+	if err := c.rebuild(s.cluster()); err != nil {
+		panic(err) // of what has been accepted
+	}
 	return c
 }
