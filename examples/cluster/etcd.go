@@ -79,7 +79,7 @@ func startEtcd(ctx context.Context, m machineConfig, dir string, net *cable, log
 	e.cancel = cancel
 	view := memberapi.Of(e.Member)
 	api := httpapi.New(httpapi.Config{
-		Store: e.Member, Cluster: view, Changer: view, Auth: e.auth, Logger: log, Grace: time.Second,
+		Store: e.Member, Cluster: view, Changer: view, Activity: view.Activity, Auth: e.auth, Logger: log, Grace: time.Second,
 	})
 	for _, l := range clients {
 		e.served.Go(func() {

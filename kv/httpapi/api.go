@@ -3,12 +3,11 @@ package httpapi
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -35,24 +34,49 @@ type Config struct {
 	ClientCertAuth bool
 	// Version is what /version reports; default "3.4.0", whose v2 API this is.
 	Version string
-	// Metrics answers GET /metrics; nil leaves that path unknown.
-	Metrics http.Handler
+	// Activity tells how busy the member is; nil leaves /v2/stats/self and
+	// /v2/stats/leader unknown.
+	Activity func() Activity
+	// Metrics answers GET /metrics, and Profiler all below /debug/pprof, as a mux
+	// with the handlers of net/http/pprof does. Nil leaves the paths unknown.
+	Metrics, Profiler http.Handler
+	// LogLevel is what PUT /config/local/log sets; nil leaves that path unknown.
+	LogLevel *slog.LevelVar
+	// CORS lists the origins whose scripts may use the API, "*" for all. Default:
+	// none, and nothing is said about it.
+	CORS []string
 	// Logger receives failures of the store; nil discards.
 	Logger *slog.Logger
 
 	// RequestTimeout bounds a write or a quorum read, after which error 300
 	// answers and a write may still take place; default 7 s.
 	RequestTimeout time.Duration
-	// MaxBodyBytes bounds a form body; default 10 MiB.
+	// MaxBodyBytes bounds a form body, beyond which error 210 answers; default
+	// 10 MiB. JSON documents are bounded at 1 MiB, where they are cut off.
 	MaxBodyBytes int64
+	// MaxWatches bounds the watches under way, beyond which error 300 answers at
+	// once; default 50,000. Each takes some 15 KiB.
+	MaxWatches int
 
 	// The rest is for Serve alone.
 
-	// MaxHeaderBytes bounds request line and headers; default 1 MiB.
+	// MaxConns bounds the connections of all listeners; default 60,000. Beyond it
+	// new ones wait, accepted by nobody, until others end.
+	MaxConns int
+	// MaxHeaderBytes bounds request line and headers, beyond which status 431
+	// answers and the connection ends; default 1 MiB.
 	MaxHeaderBytes int
-	// HeaderTimeout is how long a client may take to send headers; default
-	// 30 s.
+	// HeaderTimeout is how long a client may take to send headers, and the
+	// handshake of TLS before them; default 30 s. Then the connection ends.
 	HeaderTimeout time.Duration
+	// ReadTimeout is how long a client may take to send a whole request, headers
+	// included; default 2 min. Then error 210 answers, where there is a form to
+	// miss.
+	ReadTimeout time.Duration
+	// WriteTimeout is how long it may take from the headers of a request to the
+	// end of the answer, or from an event of a watch until the client has taken
+	// it; default 2 min. Then the connection ends. Must exceed RequestTimeout.
+	WriteTimeout time.Duration
 	// IdleTimeout is how long a connection may stay open without a request;
 	// default 5 min.
 	IdleTimeout time.Duration
@@ -71,8 +95,12 @@ func (c Config) withDefaults() Config {
 	c.Version = cmp.Or(c.Version, "3.4.0")
 	c.RequestTimeout = cmp.Or(c.RequestTimeout, 7*time.Second)
 	c.MaxBodyBytes = cmp.Or(c.MaxBodyBytes, 10<<20)
+	c.MaxWatches = cmp.Or(c.MaxWatches, 50_000)
+	c.MaxConns = cmp.Or(c.MaxConns, 60_000)
 	c.MaxHeaderBytes = cmp.Or(c.MaxHeaderBytes, 1<<20)
 	c.HeaderTimeout = cmp.Or(c.HeaderTimeout, 30*time.Second)
+	c.ReadTimeout = cmp.Or(c.ReadTimeout, 2*time.Minute)
+	c.WriteTimeout = cmp.Or(c.WriteTimeout, 2*time.Minute)
 	c.IdleTimeout = cmp.Or(c.IdleTimeout, 5*time.Minute)
 	c.Grace = cmp.Or(c.Grace, 5*time.Second)
 	return c
@@ -83,6 +111,8 @@ type API struct {
 	cfg       Config
 	clusterID []string  // header value
 	buffers   sync.Pool // of *[]byte, for answers
+	counts    counts
+	conns     chan struct{} // one for each connection
 }
 
 // New makes an API.
@@ -92,37 +122,8 @@ func New(cfg Config) *API {
 		cfg:       cfg,
 		clusterID: []string{strconv.FormatUint(cfg.Cluster.ClusterID(), 16)},
 		buffers:   sync.Pool{New: func() any { return new([]byte) }},
+		conns:     make(chan struct{}, cfg.MaxConns),
 	}
-}
-
-// Serve answers requests on l until ctx ends, and closes l. Watches then end at
-// once, other requests have Config.Grace to finish. It returns nil after the end
-// of ctx, and the listener's error otherwise. It may run on several listeners
-// at a time.
-func (a *API) Serve(ctx context.Context, l net.Listener) error {
-	srv := &http.Server{
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			a.serve(w, r, ctx)
-		}),
-		MaxHeaderBytes:    a.cfg.MaxHeaderBytes,
-		ReadHeaderTimeout: a.cfg.HeaderTimeout,
-		IdleTimeout:       a.cfg.IdleTimeout,
-		ErrorLog:          slog.NewLogLogger(a.cfg.Logger.Handler(), slog.LevelDebug),
-	}
-	defer func() { _ = srv.Close() }()
-	ended := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(ended)
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.cfg.Grace)
-		defer cancel()
-		_ = srv.Shutdown(grace) // what is left after that, Close ends
-	})
-	err := srv.Serve(l)
-	if stop() {
-		return fmt.Errorf("serve %s: %w", l.Addr(), err)
-	}
-	<-ended
-	return nil
 }
 
 // ServeHTTP answers one request.
@@ -133,6 +134,9 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // serve routes a request. It does not leave that to http.ServeMux, which would
 // answer an unclean path with another status than the original.
 func (a *API) serve(w http.ResponseWriter, r *http.Request, stop context.Context) {
+	if len(a.cfg.CORS) > 0 {
+		a.originHeaders(w.Header(), r)
+	}
 	if r.Method == http.MethodOptions { // a browser's question, which the original answers for any path
 		w.WriteHeader(http.StatusOK)
 		return
@@ -152,12 +156,20 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, stop context.Context
 		a.serveAuth(w, r)
 	case p == "/v2/machines":
 		a.serveMachines(w, r)
+	case p == "/v2/stats/store", (p == "/v2/stats/self" || p == "/v2/stats/leader") && a.cfg.Activity != nil:
+		a.serveStats(w, r, path.Base(p))
 	case p == "/version":
 		a.serveVersion(w, r)
 	case p == "/health":
 		a.serveHealth(w, r)
 	case p == "/metrics" && a.cfg.Metrics != nil:
 		a.cfg.Metrics.ServeHTTP(w, r)
+	case p == varsPath:
+		a.serveVars(w, r)
+	case p == logPath && a.cfg.LogLevel != nil:
+		a.serveLog(w, r)
+	case under(p, profilePath) && a.cfg.Profiler != nil:
+		a.cfg.Profiler.ServeHTTP(w, r)
 	default:
 		http.NotFound(w, r)
 	}
@@ -175,6 +187,21 @@ func cleanPath(p string) string {
 		c += "/"
 	}
 	return c
+}
+
+// originHeaders tells a browser whether scripts of another origin may see the
+// answer.
+func (a *API) originHeaders(h http.Header, r *http.Request) {
+	origin := "*"
+	if !slices.Contains(a.cfg.CORS, "*") {
+		origin = r.Header.Get("Origin")
+		if !slices.Contains(a.cfg.CORS, origin) {
+			return
+		}
+	}
+	h.Set("Access-Control-Allow-Methods", "POST, GET, OPTIONS, PUT, DELETE")
+	h.Set("Access-Control-Allow-Origin", origin)
+	h.Set("Access-Control-Allow-Headers", "accept, content-type, authorization")
 }
 
 func (a *API) clusterHeader(h http.Header) { h["X-Etcd-Cluster-Id"] = a.clusterID }

@@ -91,6 +91,11 @@ func TestAWatchFromLostHistoryIsRefused(t *testing.T) {
 	if got := w.Body.String(); w.Code != http.StatusBadRequest || !strings.HasPrefix(got, want) || w.Header().Get("X-Etcd-Index") != "5000" {
 		t.Errorf("got %d %s, index %s; want 400 %s.../1], index 5000", w.Code, got, w.Header().Get("X-Etcd-Index"), want)
 	}
+	// The header saves clients from taking the text apart.
+	oldest, _, _ := strings.Cut(strings.TrimPrefix(w.Body.String(), want), "/")
+	if got := w.Header().Get("X-Etcd-Oldest-Index"); got != oldest || got == "" {
+		t.Errorf("oldest index is %q, want %q", got, oldest)
+	}
 }
 
 func TestMetricsAreServedIfGiven(t *testing.T) {

@@ -5,15 +5,32 @@
 // [API.Serve] to run it on a listener with sane limits.
 //
 //	/v2/keys/...        HEAD GET PUT POST DELETE; ?wait=true watches
-//	/v2/members         GET: the members; /v2/members/leader: the leader
+//	/v2/members         GET: the members; /v2/members/leader: the leader;
+//	                    POST, PUT /ID, DELETE /ID change them
 //	/v2/machines        GET HEAD: every client URL
+//	/v2/auth/...        users, roles, enable; if Config.Auth is given
+//	/v2/stats/...       store; self and leader, if Config.Activity is given
 //	/version /health    GET
 //	/metrics            GET, if Config.Metrics is given
+//	/debug/vars         GET; /debug/pprof if Config.Profiler is given
+//	/config/local/log   PUT: the log level, if Config.LogLevel is given
 //
 // Requests, answers, status codes, headers and the bytes of the JSON are those
 // of etcd 3.4 with its v2 API on. A request walks one way: clean the path, check
-// the method, decode parameters to a request (params.go), call the Store
-// (keys.go, watch.go), encode the event (encode.go).
+// the method, decode parameters to a request (params.go), see whether it is
+// allowed (auth.go), call the Store (keys.go, watch.go), encode the event
+// (encode.go).
+//
+// Keys below those that kv/auth has reserved for itself answer error 106, and
+// their changes are never seen. Error 401, for a watch whose past is lost, comes
+// with a header of our own, X-Etcd-Oldest-Index, the index from which on the
+// past is kept.
+//
+// What /v2/stats tells: store, how often this API was asked for each operation
+// and whether it was done, how many nodes have expired here, and how many
+// watches this API serves now; self and leader, what Config.Activity has, which
+// for a member of a cluster comes from the streams between members (see
+// kv/httpapi/memberapi). Counts begin with the process.
 //
 // Two faults of the original are not repeated: a watch that can no longer be
 // served without a gap ends with an empty or cut body instead of going silent,

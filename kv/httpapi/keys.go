@@ -47,7 +47,8 @@ func (a *API) serveKeys(w http.ResponseWriter, r *http.Request, stop context.Con
 		ctx, cancel = context.WithTimeout(ctx, a.cfg.RequestTimeout)
 		defer cancel()
 	}
-	ev, err := do(ctx, a.cfg.Store, r.Method, key, q)
+	op, ev, err := do(ctx, a.cfg.Store, r.Method, key, q)
+	a.counts.note(op, err)
 	if err != nil {
 		a.writeError(w, r, err)
 		return
@@ -56,38 +57,46 @@ func (a *API) serveKeys(w http.ResponseWriter, r *http.Request, stop context.Con
 	a.writeEvent(w, &ev, q.noValueOnSuccess && writes)
 }
 
-// do carries a request to the store.
-func do(ctx context.Context, s kv.Store, method, key string, q request) (kv.Event, error) {
+// do carries a request to the store, and says what it was.
+func do(ctx context.Context, s kv.Store, method, key string, q request) (operation, kv.Event, error) {
 	switch method {
 	case http.MethodPut:
 		return put(ctx, s, key, q)
 	case http.MethodPost:
-		return s.CreateInOrder(ctx, key, q.value, kv.CreateOptions{TTL: q.ttl, Dir: q.dir})
+		ev, err := s.CreateInOrder(ctx, key, q.value, kv.CreateOptions{TTL: q.ttl, Dir: q.dir})
+		return opCreate, ev, err
 	case http.MethodDelete:
 		if q.conditional() {
-			return s.CompareAndDelete(ctx, key, q.condition())
+			ev, err := s.CompareAndDelete(ctx, key, q.condition())
+			return opCompareAndDelete, ev, err
 		}
-		return s.Delete(ctx, key, kv.DeleteOptions{Dir: q.dir, Recursive: q.recursive})
+		ev, err := s.Delete(ctx, key, kv.DeleteOptions{Dir: q.dir, Recursive: q.recursive})
+		return opDelete, ev, err
 	}
-	return s.Get(ctx, key, kv.GetOptions{
+	ev, err := s.Get(ctx, key, kv.GetOptions{
 		Recursive: q.recursive,
 		Sorted:    q.sorted,
 		Quorum:    q.quorum && method == http.MethodGet,
 	})
+	return opGet, ev, err
 }
 
 // put picks the operation: prevExist=false beats the other conditions, and
 // prevExist=true adds nothing to them.
-func put(ctx context.Context, s kv.Store, key string, q request) (kv.Event, error) {
+func put(ctx context.Context, s kv.Store, key string, q request) (operation, kv.Event, error) {
 	switch {
 	case q.prevExistGiven && !q.prevExist:
-		return s.Create(ctx, key, q.value, kv.CreateOptions{TTL: q.ttl, Dir: q.dir})
+		ev, err := s.Create(ctx, key, q.value, kv.CreateOptions{TTL: q.ttl, Dir: q.dir})
+		return opCreate, ev, err
 	case q.conditional():
-		return s.CompareAndSwap(ctx, key, q.value, q.condition(), kv.UpdateOptions{TTL: q.ttl, Refresh: q.refresh})
+		ev, err := s.CompareAndSwap(ctx, key, q.value, q.condition(), kv.UpdateOptions{TTL: q.ttl, Refresh: q.refresh})
+		return opSwap, ev, err
 	case q.prevExistGiven:
-		return s.Update(ctx, key, q.value, kv.UpdateOptions{TTL: q.ttl, Refresh: q.refresh})
+		ev, err := s.Update(ctx, key, q.value, kv.UpdateOptions{TTL: q.ttl, Refresh: q.refresh})
+		return opUpdate, ev, err
 	}
-	return s.Set(ctx, key, q.value, kv.SetOptions{TTL: q.ttl, Dir: q.dir, Refresh: q.refresh})
+	ev, err := s.Set(ctx, key, q.value, kv.SetOptions{TTL: q.ttl, Dir: q.dir, Refresh: q.refresh})
+	return opSet, ev, err
 }
 
 // writeEvent answers with an event, or with its action alone.
@@ -136,6 +145,12 @@ func (a *API) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	h := w.Header()
 	a.clusterHeader(h)
 	h["X-Etcd-Index"] = []string{strconv.FormatUint(e.Index, 10)}
+	if e.Code == kv.CodeHistoryCleared {
+		if _, oldest, ok := strings.Cut(e.Cause, "["); ok {
+			oldest, _, _ = strings.Cut(oldest, "/")
+			h["X-Etcd-Oldest-Index"] = []string{oldest}
+		}
+	}
 	writeJSON(w, status, appendError(nil, e))
 }
 

@@ -6,9 +6,11 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -194,14 +196,15 @@ func (s *script) raw(input string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	lines := []string{}
+	var lines []string
 	for name, values := range resp.Header {
 		if name != "Date" {
 			lines = append(lines, name+": "+strings.Join(values, " | "))
 		}
 	}
 	slices.Sort(lines)
-	return fmt.Sprintf("%s\n%s\n%q\n", resp.Status, strings.Join(lines, "\n"), content), nil
+	lines = append([]string{resp.Status}, lines...)
+	return fmt.Sprintf("%s\n%q\n", strings.Join(lines, "\n"), content), nil
 }
 
 func (s *script) watch(name, target string) (string, error) {
@@ -380,13 +383,30 @@ func TestTranscripts(t *testing.T) {
 	for _, dir := range []string{"testdata/keys", "testdata/admin", "testdata/ours"} {
 		datadriven.Walk(t, dir, func(t *testing.T, path string) {
 			synctest.Test(t, func(t *testing.T) {
-				c := newTrio(strings.Contains(path, "sick"))
-				s := localScript(t, httpapi.Config{Cluster: c, Changer: c})
+				s := localScript(t, configFor(path))
 				defer s.close()
 				datadriven.RunTest(t, path, s.run)
 			})
 		})
 	}
+}
+
+// configFor is the configuration of the server that a transcript is about.
+func configFor(path string) httpapi.Config {
+	name := filepath.Base(path)
+	c := newTrio(strings.HasPrefix(name, "sick"))
+	cfg := httpapi.Config{Cluster: c, Changer: c, Activity: c.Activity, LogLevel: new(slog.LevelVar)}
+	switch name {
+	case "limits.txt":
+		cfg.MaxWatches, cfg.MaxBodyBytes = 2, 20
+	case "cors.txt":
+		cfg.CORS = []string{"*"}
+	case "cors-list.txt":
+		cfg.CORS = []string{"http://a.example", "http://b.example"}
+	case "fixed.txt":
+		cfg.Changer, cfg.Activity, cfg.LogLevel = nil, nil, nil
+	}
+	return cfg
 }
 
 // TestTheOriginalAnswersTheSame replays the transcripts that hold for any server

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/strakeproject/strake/kv/httpapi"
 )
@@ -41,6 +42,24 @@ func (c *trio) Leader() uint64 {
 		return 0
 	}
 	return 0x1a
+}
+
+// Activity is that of a, which leads unless the cluster is sick.
+func (c *trio) Activity() httpapi.Activity {
+	bubble := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC) // when synctest begins
+	a := httpapi.Activity{
+		Name: "a", ID: 0x1a, Started: bubble.Add(-time.Hour), Leader: c.Leader(), LeaderSince: bubble.Add(-90 * time.Second),
+		Sent: httpapi.Traffic{Messages: 7, PerSecond: 2.5, BytesPerSecond: 1000}, Received: httpapi.Traffic{Messages: 3},
+		Expired: 5,
+	}
+	a.Followers = []httpapi.Follower{
+		{ID: 0xce2a822cea30bfca, Sent: 6, Failed: 1, Latency: httpapi.Latency{
+			Current: time.Millisecond, Average: 1500 * time.Microsecond, Deviation: 500 * time.Microsecond,
+			Min: time.Millisecond, Max: 2 * time.Millisecond,
+		}},
+		{ID: 0x2e},
+	}
+	return a
 }
 
 func (c *trio) CheckHealth(ctx context.Context) error {

@@ -19,6 +19,12 @@ import (
 // when the client goes, the store ends the watch, or stop ends; but for the
 // first of these the client finds an empty or cut body, and asks again.
 func (a *API) serveWatch(w http.ResponseWriter, r *http.Request, key string, q request, stop context.Context) {
+	if a.counts.watches.Add(1) > int64(a.cfg.MaxWatches) {
+		a.counts.watches.Add(-1)
+		a.writeError(w, r, &kv.Error{Code: kv.CodeRaftInternal, Cause: "etcdserver: too many watches"})
+		return
+	}
+	defer a.counts.watches.Add(-1)
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(stop, cancel)()
@@ -34,8 +40,9 @@ func (a *API) serveWatch(w http.ResponseWriter, r *http.Request, key string, q r
 	a.keyHeaders(h, watch.Index)
 	h["Content-Type"] = jsonType
 	w.WriteHeader(http.StatusOK)
-	flush := http.NewResponseController(w).Flush
-	if flush() != nil {
+	client := &watchClient{http.NewResponseController(w), w, a.cfg.WriteTimeout}
+	defer client.allow(a.cfg.WriteTimeout) // for the end of the body
+	if client.send(nil) != nil {
 		return
 	}
 	var line []byte
@@ -50,11 +57,40 @@ func (a *API) serveWatch(w http.ResponseWriter, r *http.Request, key string, q r
 			continue // the past of a watch from above shows what is hidden
 		}
 		line = appendEvent(line[:0], &ev, time.Now())
-		if _, err := w.Write(line); err != nil || !q.stream {
-			return
-		}
-		if flush() != nil {
+		if client.send(line) != nil || !q.stream {
 			return
 		}
 	}
+}
+
+// watchClient is who a watch is for: somebody with much patience while nothing
+// happens, and little time to take what does.
+type watchClient struct {
+	conn    *http.ResponseController
+	w       http.ResponseWriter
+	timeout time.Duration
+}
+
+// send writes headers or an event. Then the watch may take as long as it likes.
+func (c *watchClient) send(line []byte) error {
+	c.allow(c.timeout)
+	if _, err := c.w.Write(line); err != nil {
+		return err
+	}
+	if err := c.conn.Flush(); err != nil {
+		return err
+	}
+	c.allow(0)
+	return nil
+}
+
+// allow bounds what is written from now on, and lets the client send what it
+// will. A server without such bounds does not have them for others either.
+func (c *watchClient) allow(timeout time.Duration) {
+	var until time.Time
+	if timeout > 0 {
+		until = time.Now().Add(timeout)
+	}
+	_ = c.conn.SetReadDeadline(time.Time{})
+	_ = c.conn.SetWriteDeadline(until)
 }

@@ -1,7 +1,8 @@
 // Package memberapi shows a kv/member.Member to kv/httpapi.
 //
 // You hold a Member and get a [View], which is what httpapi.Config asks for as
-// its Cluster and as its Changer.
+// its Cluster and as its Changer; [View.Activity] is what it asks for by that
+// name.
 package memberapi
 
 import (
@@ -60,6 +61,29 @@ func (v View) UpdateMember(ctx context.Context, id uint64, peerURLs []string) er
 // RemoveMember implements httpapi.Changer.
 func (v View) RemoveMember(ctx context.Context, id uint64) error {
 	return changeError(v.m.RemoveMember(ctx, id))
+}
+
+// Activity is for httpapi.Config.Activity. Appends, dropped messages and round
+// trips are as Member.Activity has them, from the streams to peers.
+func (v View) Activity() httpapi.Activity {
+	busy := v.m.Activity()
+	a := httpapi.Activity{
+		ID: v.m.ID(), Started: busy.Opened,
+		Leader: v.m.Leader(), LeaderSince: busy.LeaderSince,
+		Sent: httpapi.Traffic(busy.Sent), Received: httpapi.Traffic(busy.Received),
+		Expired: busy.Expired,
+	}
+	for _, info := range v.m.Members() {
+		if info.ID == a.ID {
+			a.Name = info.Name
+		}
+	}
+	for _, p := range busy.Peers {
+		a.Followers = append(a.Followers, httpapi.Follower{
+			ID: p.ID, Sent: p.Appends, Failed: p.Dropped, Latency: httpapi.Latency(p.RoundTrip),
+		})
+	}
+	return a
 }
 
 func shown(i member.Info) httpapi.Member {

@@ -1,0 +1,15 @@
+//go:build unix
+
+package httpapi
+
+import "golang.org/x/sys/unix"
+
+// descriptorLimit returns how many files this process may have open; 0 if that
+// is not known.
+func descriptorLimit() uint64 {
+	var l unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &l) != nil {
+		return 0
+	}
+	return uint64(l.Cur)
+}
