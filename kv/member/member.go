@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/strakeproject/strake/kv"
@@ -41,11 +42,12 @@ type Member struct {
 	meter *meter
 	node  *raftstore.Node
 
-	opened chan struct{}
-	ready  chan struct{} // closed when published
-	stop   context.CancelFunc
-	tasks  sync.WaitGroup
-	done   chan struct{}
+	opened  chan struct{}
+	ready   chan struct{} // closed when published
+	pending atomic.Int64  // writes under way
+	stop    context.CancelFunc
+	tasks   sync.WaitGroup
+	done    chan struct{}
 }
 
 var _ kv.Store = (*Member)(nil)
@@ -216,6 +218,8 @@ func (m *Member) CheckHealth(ctx context.Context) error {
 func (m *Member) propose(ctx context.Context, cmd []byte) ([]byte, error) {
 	ctx, cancel := m.bound(ctx)
 	defer cancel()
+	m.pending.Add(1)
+	defer m.pending.Add(-1)
 	res, err := m.node.Propose(ctx, cmd)
 	if err != nil {
 		return nil, writeError(err)
@@ -249,6 +253,9 @@ func (m *Member) Status() raftstore.Status { return m.node.Status() }
 
 // Stats returns what the member has done since it was opened.
 func (m *Member) Stats() raftstore.Stats { return m.node.Stats() }
+
+// Pending returns how many writes wait for their outcome here.
+func (m *Member) Pending() int64 { return m.pending.Load() }
 
 // Peers tells how the connections to the other members do.
 func (m *Member) Peers() []httppeer.PeerStats { return m.raft.Peers() }

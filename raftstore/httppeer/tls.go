@@ -113,7 +113,6 @@ func (s *TLS) Server() *tls.Config {
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
 			cert, roots := s.current()
 			c := s.common()
-			c.MinVersion = s.minVersion()
 			c.Certificates = []tls.Certificate{*cert}
 			c.SessionTicketsDisabled = true
 			if !s.cfg.AllowAnonymous {
@@ -124,7 +123,7 @@ func (s *TLS) Server() *tls.Config {
 	}
 }
 
-// minVersion is the oldest version of TLS that a listener takes.
+// minVersion is the oldest version of TLS that is good enough.
 func (s *TLS) minVersion() uint16 {
 	if s.cfg.ForClients {
 		return tls.VersionTLS12
@@ -146,7 +145,7 @@ func (s *TLS) Client() *tls.Config {
 
 func (s *TLS) common() *tls.Config {
 	return &tls.Config{
-		MinVersion:       tls.VersionTLS13,
+		MinVersion:       s.minVersion(),
 		NextProtos:       []string{"http/1.1"},
 		VerifyConnection: s.checkName,
 	}
