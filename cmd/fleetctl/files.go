@@ -9,6 +9,7 @@ import (
 
 	"github.com/strakeproject/strake/schedule/api"
 	"github.com/strakeproject/strake/schedule/registry"
+	"github.com/strakeproject/strake/schedule/unitfile"
 	"github.com/strakeproject/strake/unit"
 )
 
@@ -104,7 +105,10 @@ func (u *uploader) fromTemplate(ctx context.Context, ua unitArg) (*unit.File, er
 
 // put stores a unit, inactive, after telling what is odd about its options.
 func (u *uploader) put(ctx context.Context, name string, f *unit.File) error {
-	_, warnings, err := unit.ParseOptions(name, f)
+	_, warnings, err := unitfile.Read(name, f, unitfile.Estimate)
+	if fault, ok := errors.AsType[*unit.OptionError](err); ok && fault.Line > 0 {
+		return fmt.Errorf("%s: %w", name, err)
+	}
 	if err != nil {
 		return err
 	}

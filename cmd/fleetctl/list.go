@@ -14,7 +14,7 @@ import (
 
 type listMachinesCmd struct {
 	tableFlags
-	Fields string `default:"machine,ip,metadata" help:"Columns, of machine, ip, metadata."`
+	Fields string `default:"machine,ip,metadata" help:"Columns, of capacity, ip, machine, metadata, state."`
 }
 
 // Run lists the machines that are alive.
@@ -28,6 +28,8 @@ func (c *listMachinesCmd) Run(ctx context.Context, a *app) error {
 		},
 		"ip":       func(_ context.Context, m api.Machine) string { return m.PrimaryIP },
 		"metadata": func(_ context.Context, m api.Machine) string { return formatMetadata(m.Metadata) },
+		"state":    func(_ context.Context, m api.Machine) string { return m.State },
+		"capacity": func(_ context.Context, m api.Machine) string { return formatCapacity(m.Capacity) },
 	}
 	fields, err := wantedFields(a, c.Fields, columns)
 	if err != nil {
@@ -45,6 +47,23 @@ func (c *listMachinesCmd) Run(ctx context.Context, a *app) error {
 	}
 	printTable(ctx, a.out, c.tableFlags, fields, columns, machines)
 	return nil
+}
+
+// formatCapacity is "cpu=3.5,disk=...,memory=...", in cores and bytes; empty for
+// a machine that does not say.
+func formatCapacity(c *api.Capacity) string {
+	if c == nil {
+		return ""
+	}
+	amounts := map[string]string{
+		"cpu":    strconv.FormatFloat(float64(c.MilliCPU)/1000, 'f', -1, 64),
+		"memory": strconv.FormatInt(c.Memory, 10),
+		"disk":   strconv.FormatInt(c.Disk, 10),
+	}
+	for name, n := range c.Counters {
+		amounts[name] = strconv.FormatInt(n, 10)
+	}
+	return formatMetadata(amounts)
 }
 
 func formatMetadata(m map[string]string) string {

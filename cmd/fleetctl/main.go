@@ -35,6 +35,10 @@ type cli struct {
 	Status        statusCmd        `cmd:"" help:"Show what units do, and the last lines they wrote."`
 	Journal       journalCmd       `cmd:"" help:"Print what a unit has written."`
 	Explain       explainCmd       `cmd:"" help:"Say why a unit is placed where it is, or nowhere."`
+	Cordon        cordonCmd        `cmd:"" help:"Have machines keep what they have and take nothing new."`
+	Uncordon      uncordonCmd      `cmd:"" help:"Open machines that were cordoned or drained."`
+	Drain         drainCmd         `cmd:"" help:"Have the units of machines move to others."`
+	Rebalance     rebalanceCmd     `cmd:"" help:"Have units move for a better use of machines."`
 	Version       versionCmd       `cmd:"" help:"Print the version of fleetctl."`
 	Help          helpCmd          `cmd:"" help:"Show help for a command."`
 }

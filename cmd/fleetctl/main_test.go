@@ -17,6 +17,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/strakeproject/strake/kv/tree"
+	"github.com/strakeproject/strake/schedule"
 	"github.com/strakeproject/strake/schedule/agent"
 	"github.com/strakeproject/strake/schedule/api"
 	"github.com/strakeproject/strake/schedule/engine"
@@ -33,7 +34,8 @@ func TestMain(m *testing.M) {
 // in memory, the API on a Unix socket, and as many machines as a script asks
 // for, with an engine from the first one on. Commands of scripts:
 //
-//	machine DIGIT [k=v...]   a machine whose ID is that digit, with metadata
+//	machine DIGIT [k=v...]   a machine whose ID is that digit, with metadata, and
+//	                         a capacity for "cpu"
 //	leave DIGIT              that machine signs off
 //	await UNIT DIGIT STATE   until the machine says that the unit is active, ...
 func TestScripts(t *testing.T) {
@@ -137,6 +139,10 @@ func (c *cluster) join(digit string, metadata []string) error {
 	m := registry.Machine{ID: machineID(digit), PublicIP: netip.MustParseAddr("127.0.0." + digit), Metadata: make(map[string]string)}
 	for _, pair := range metadata {
 		k, v, _ := strings.Cut(pair, "=")
+		if cpu, err := unit.ParseCPU(v); k == "cpu" && err == nil {
+			m.Capacity = &schedule.Resources{CPU: cpu, Memory: 1 << 30}
+			continue
+		}
 		m.Metadata[k] = v
 	}
 	a, err := agent.New(agent.Config{Registry: c.reg, Runner: runner, Machine: m})

@@ -38,6 +38,7 @@ func (c *catCmd) Run(ctx context.Context, a *app) error {
 }
 
 type explainCmd struct {
+	If    []string `sep:"none" help:"Suppose that something were otherwise: \"MACHINE open\", cordoned, draining, lost or KEY=VALUE, \"UNIT active\" or inactive, \"NAME like MACHINE\" for one more machine." placeholder:"WHAT"`
 	Units []string `arg:"" optional:"" name:"unit" help:"Units."`
 }
 
@@ -46,13 +47,17 @@ func (c *explainCmd) Run(ctx context.Context, a *app) error {
 	if ok, err := someUnits(a, c.Units); !ok {
 		return err
 	}
+	supposed, err := suppositions(ctx, a, c.If)
+	if err != nil {
+		return err
+	}
 	var failed error
 	for _, name := range unitNames(c.Units) {
 		if _, err := lookUp(ctx, a, name); err != nil {
 			failed = err
 			continue
 		}
-		e, err := a.api.Explain(ctx, name)
+		e, err := a.api.Explain(ctx, name, supposed...)
 		if err != nil {
 			failed = a.fail("Error explaining unit %s: %v", name, err)
 			continue

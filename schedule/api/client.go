@@ -81,7 +81,7 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // Machines returns the machines that are alive, ordered by ID.
 func (c *Client) Machines(ctx context.Context) ([]Machine, error) {
-	return all(ctx, c, "machines", nil, func(p machinePage) ([]Machine, string) { return p.Machines, p.NextPageToken })
+	return all(ctx, c, "machines", url.Values{"detail": {"true"}}, func(p machinePage) ([]Machine, string) { return p.Machines, p.NextPageToken })
 }
 
 // Units returns all units, ordered by name.
@@ -122,8 +122,7 @@ func all[P, T any](ctx context.Context, c *Client, path string, query url.Values
 // Unit returns one unit; for an unknown one errors.Is(err,
 // registry.ErrUnitNotFound) holds.
 func (c *Client) Unit(ctx context.Context, name string) (Unit, error) {
-	var u Unit
-	return u, c.do(ctx, http.MethodGet, unitPath(name), nil, nil, &u)
+	return get[Unit](ctx, c, unitPath(name), nil)
 }
 
 // PutUnit creates a unit, or replaces one that has other content. Without a
@@ -143,10 +142,54 @@ func (c *Client) DestroyUnit(ctx context.Context, name string) error {
 	return c.do(ctx, http.MethodDelete, unitPath(name), nil, nil, nil)
 }
 
-// Explain says why a unit is where it is, or nowhere.
-func (c *Client) Explain(ctx context.Context, name string) (schedule.Explanation, error) {
-	var e schedule.Explanation
-	return e, c.do(ctx, http.MethodGet, unitPath(name)+"/explain", nil, nil, &e)
+// Explain says why a unit is where it is, or nowhere; with suppositions, where it
+// would be once the engine had dealt with them. A supposition is one of
+//
+//	MACHINE open, cordoned, draining or lost
+//	MACHINE KEY=VALUE
+//	MACHINE like MACHINE, for one more machine
+//	UNIT active or inactive
+func (c *Client) Explain(ctx context.Context, name string, suppositions ...string) (Explanation, error) {
+	return get[Explanation](ctx, c, unitPath(name)+"/explain", url.Values{"if": suppositions})
+}
+
+// MachineStatus says what a machine is open for and what is on it. A machine
+// that is not alive is an [*Error] with code 404.
+func (c *Client) MachineStatus(ctx context.Context, id string) (MachineStatus, error) {
+	return get[MachineStatus](ctx, c, machinePath(id), nil)
+}
+
+// SetMachineState opens, cordons or drains a machine.
+func (c *Client) SetMachineState(ctx context.Context, id string, state schedule.MachineState) error {
+	return c.do(ctx, http.MethodPut, machinePath(id), nil, MachineStatus{State: registry.FormatMachineState(state)}, nil)
+}
+
+func machinePath(id string) string { return "machines/" + url.PathEscape(id) + "/state" }
+
+// Rebalance orders the engine to move units that could stay, and returns what it
+// is about to move as things are. While an earlier order is waiting it fails
+// with an [*Error] of code 409.
+func (c *Client) Rebalance(ctx context.Context, order schedule.Rebalance) ([]Step, error) {
+	return c.rebalance(ctx, order, nil)
+}
+
+// PlanRebalance returns what Rebalance would move.
+func (c *Client) PlanRebalance(ctx context.Context, order schedule.Rebalance) ([]Step, error) {
+	return c.rebalance(ctx, order, url.Values{"dryRun": {"true"}})
+}
+
+func (c *Client) rebalance(ctx context.Context, order schedule.Rebalance, query url.Values) ([]Step, error) {
+	body := rebalanceOrder{Goal: registry.FormatGoal(order.Goal), Budget: order.Budget, MinGain: order.MinGain}
+	var answer rebalanceState
+	err := c.do(ctx, http.MethodPost, "rebalance", query, body, &answer)
+	return answer.Steps, err
+}
+
+// Rebalancing reports whether the engine has yet to deal with an order to
+// rebalance.
+func (c *Client) Rebalancing(ctx context.Context) (bool, error) {
+	answer, err := get[rebalanceState](ctx, c, "rebalance", nil)
+	return answer.Waiting, err
 }
 
 // Journal yields what a unit has written on a machine; an empty machineID is
@@ -182,6 +225,13 @@ func (c *Client) Journal(ctx context.Context, machineID, name string, opts unit.
 }
 
 func unitPath(name string) string { return "units/" + url.PathEscape(name) }
+
+// get gets one thing.
+func get[T any](ctx context.Context, c *Client, path string, query url.Values) (T, error) {
+	var out T
+	err := c.do(ctx, http.MethodGet, path, query, nil, &out)
+	return out, err
+}
 
 // do makes a request and decodes the answer into out, if that is not nil.
 func (c *Client) do(ctx context.Context, method, path string, query url.Values, in, out any) error {

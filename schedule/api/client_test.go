@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/strakeproject/strake/schedule"
 	"github.com/strakeproject/strake/schedule/api"
 	"github.com/strakeproject/strake/schedule/registry"
 	"github.com/strakeproject/strake/unit"
@@ -154,5 +155,41 @@ func TestServerFailuresReadAsFleetsClientGivesThem(t *testing.T) {
 	_, err = c.Units(t.Context())
 	if got, want := fmt.Sprint(err), "googleapi: Error 503: fleet server unable to communicate with etcd"; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestClientOperatesACluster(t *testing.T) {
+	reg := registry.New(openStore(t), registry.Options{})
+	c := connect(t, reg, api.ServerConfig{})
+	ctx := t.Context()
+	if _, err := reg.Join(ctx, registry.Machine{ID: "m1", Capacity: &schedule.Resources{CPU: 2000}}, "1", time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.SetMachineState(ctx, "m1", schedule.Draining); err != nil {
+		t.Error(err)
+	}
+	if s, err := c.MachineStatus(ctx, "m1"); err != nil || s.State != "draining" || len(s.Units) != 0 {
+		t.Errorf("got %+v, %v, want it draining and empty", s, err)
+	}
+	machines, err := c.Machines(ctx)
+	if err != nil || len(machines) != 1 || machines[0].State != "draining" || machines[0].Capacity == nil || machines[0].Capacity.MilliCPU != 2000 {
+		t.Errorf("got machines %+v, %v", machines, err)
+	}
+	if err := c.PutUnit(ctx, api.Unit{Name: "a.service", DesiredState: registry.Launched, Options: hello("a.service").Options}); err != nil {
+		t.Fatal(err)
+	}
+	e, err := c.Explain(ctx, "a.service", "m1 open")
+	if err != nil || e.Placed != "m1" || len(e.Steps) != 1 || e.Steps[0].String() != "a.service is placed on m1 (new)" {
+		t.Errorf("got explanation %+v, %v", e, err)
+	}
+	order := schedule.Rebalance{Budget: 1}
+	if steps, err := c.PlanRebalance(ctx, order); err != nil || len(steps) != 0 {
+		t.Errorf("got steps %v, %v", steps, err)
+	}
+	if _, err := c.Rebalance(ctx, order); err != nil {
+		t.Error(err)
+	}
+	if waiting, err := c.Rebalancing(ctx); err != nil || !waiting {
+		t.Errorf("waiting: got %v, %v", waiting, err)
 	}
 }

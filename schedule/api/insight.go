@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -15,33 +16,76 @@ import (
 )
 
 // explain answers why a unit is where it is, or nowhere: as JSON, or as text
-// for "Accept: text/plain" and for "alt=text".
+// for "Accept: text/plain" and for "alt=text". Each "if" in the query is a
+// supposition; the answer then is for the cluster as it would be, once the
+// engine had dealt with it.
 func (s *Server) explain(w http.ResponseWriter, r *http.Request, name string) {
 	if _, err := s.unit(r, name); err != nil {
 		s.refuse(w, err)
 		return
 	}
-	units, err := s.reg.Units(r.Context())
+	cluster, err := s.cluster(r.Context())
 	if err != nil {
 		s.broken(w, err)
 		return
 	}
-	machines, err := s.reg.Machines(r.Context())
+	query := r.URL.Query()
+	for _, supposition := range query["if"] {
+		if err := suppose(&cluster, supposition); err != nil {
+			s.fail(w, http.StatusBadRequest, err.Error())
+			return
+		}
+	}
+	e, err := s.explanation(cluster, name, len(query["if"]) > 0)
 	if err != nil {
 		s.broken(w, err)
 		return
 	}
-	e, err := schedule.Explain(clusterOf(units, machines), name)
-	if err != nil {
-		s.broken(w, err)
-		return
-	}
-	if r.URL.Query().Get("alt") != "text" && !strings.HasPrefix(r.Header.Get("Accept"), "text/plain") {
+	if query.Get("alt") != "text" && !strings.HasPrefix(r.Header.Get("Accept"), "text/plain") {
 		s.send(w, http.StatusOK, e)
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = io.WriteString(w, e.String()) // a client that has gone away is no concern of ours
+}
+
+// explanation explains a unit of a cluster, as that is or after the engine has
+// dealt with it.
+func (s *Server) explanation(c schedule.Cluster, name string, planned bool) (Explanation, error) {
+	if !planned {
+		e, err := schedule.Explain(c, name)
+		if err != nil {
+			return Explanation{}, err
+		}
+		sched := schedule.New(s.cfg.Schedule)
+		if err := sched.Reset(c); err != nil {
+			return Explanation{}, err
+		}
+		return Explanation{Explanation: e, Candidates: sched.Why(name)}, nil
+	}
+	sched := schedule.New(s.cfg.Schedule)
+	if err := sched.Reset(c); err != nil {
+		return Explanation{}, err
+	}
+	plan := sched.Plan()
+	e, err := sched.Explain(name)
+	if err != nil {
+		return Explanation{}, err
+	}
+	return Explanation{Explanation: e, Candidates: sched.Why(name), Steps: stepsOf(plan)}, nil
+}
+
+// cluster reads the cluster as the scheduler takes it.
+func (s *Server) cluster(ctx context.Context) (schedule.Cluster, error) {
+	units, err := s.reg.Units(ctx)
+	if err != nil {
+		return schedule.Cluster{}, err
+	}
+	machines, err := s.reg.Machines(ctx)
+	if err != nil {
+		return schedule.Cluster{}, err
+	}
+	return clusterOf(units, machines), nil
 }
 
 // clusterOf is the cluster as the scheduler takes it.

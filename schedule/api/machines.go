@@ -33,6 +33,10 @@ func (s *Server) listMachines(w http.ResponseWriter, r *http.Request) {
 	}
 	page := machinePage{NextPageToken: next}
 	for _, m := range machines {
+		if r.URL.Query().Get("detail") == "true" {
+			page.Machines = append(page.Machines, machineDetailOf(m))
+			continue
+		}
 		page.Machines = append(page.Machines, machineOf(m))
 	}
 	s.send(w, http.StatusOK, page)

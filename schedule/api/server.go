@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/strakeproject/strake/schedule"
 	"github.com/strakeproject/strake/schedule/registry"
 	"github.com/strakeproject/strake/unit"
 )
@@ -41,6 +42,9 @@ type ServerConfig struct {
 	// TokenLimit is how many entries a page of a list has. Default
 	// DefaultTokenLimit.
 	TokenLimit uint16
+	// Schedule is what the engines of the cluster are configured with; it tells
+	// what they would do. Default: the zero Options.
+	Schedule schedule.Options
 	// Journal serves journals. Without one they are 501.
 	Journal JournalSource
 	// Ready, while it is not closed, makes every answer a 503, as long as the
@@ -146,6 +150,10 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request, path []string) {
 		s.onlyGet(w, r, func(w http.ResponseWriter, r *http.Request) { s.getState(w, r, path[1]) })
 	case len(path) == 1 && path[0] == "machines":
 		s.serveMachines(w, r)
+	case len(path) == 3 && path[0] == "machines" && path[1] != "" && path[2] == "state":
+		s.serveMachineState(w, r, path[1])
+	case len(path) == 1 && path[0] == "rebalance":
+		s.rebalance(w, r)
 	case len(path) == 1 && path[0] == "discovery":
 		s.discovery(w, r)
 	default:

@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
+	"github.com/strakeproject/strake/schedule"
 	"github.com/strakeproject/strake/schedule/registry"
 	"github.com/strakeproject/strake/unit"
 )
@@ -97,6 +99,107 @@ type Machine struct {
 	ID        string            `json:"id,omitempty"`
 	Metadata  map[string]string `json:"metadata,omitempty"`
 	PrimaryIP string            `json:"primaryIP,omitempty"`
+	// State is open, cordoned or draining. Like Capacity it is not fleet's, and
+	// sent to a client that asks for detail.
+	State string `json:"state,omitempty"`
+	// Capacity is nil for a machine that does not report it.
+	Capacity *Capacity `json:"capacity,omitempty"`
+}
+
+// Capacity is what a machine has for units.
+type Capacity struct {
+	MilliCPU int64            `json:"milliCPU"`
+	Memory   int64            `json:"memory"` // bytes
+	Disk     int64            `json:"disk"`   // bytes
+	Counters map[string]int64 `json:"counters,omitempty"`
+}
+
+func machineDetailOf(m registry.Machine) Machine {
+	out := machineOf(m)
+	out.State = registry.FormatMachineState(m.State)
+	if c := m.Capacity; c != nil {
+		out.Capacity = &Capacity{MilliCPU: c.CPU, Memory: c.Memory, Disk: c.Disk, Counters: c.Counters}
+	}
+	return out
+}
+
+// MachineStatus is what a machine is open for, and what is on it.
+type MachineStatus struct {
+	State string `json:"state"` // open, cordoned or draining
+	// Units are placed on the machine, by name; global ones are not among them.
+	Units []string `json:"units,omitempty"`
+	// Blocked are those that a draining machine cannot get rid of as things are.
+	Blocked []schedule.Explanation `json:"blocked,omitempty"`
+}
+
+// Explanation says why a unit is where it is, or nowhere.
+type Explanation struct {
+	schedule.Explanation
+	// Candidates are the machines that may take the unit, the best first, as if
+	// it were nowhere.
+	Candidates []schedule.Candidate `json:"candidates,omitempty"`
+	// Steps are what the engine would do under the suppositions of the question.
+	Steps []Step `json:"steps,omitempty"`
+}
+
+// maxCandidates is how many candidates the text of an explanation names.
+const maxCandidates = 3
+
+// String is the explanation as text, one fact a line.
+func (e Explanation) String() string {
+	var b strings.Builder
+	for _, s := range e.Steps {
+		b.WriteString("then " + s.String() + "\n")
+	}
+	b.WriteString(e.Explanation.String())
+	for i, c := range e.Candidates[:min(len(e.Candidates), maxCandidates)] {
+		rank := "next"
+		if i == 0 {
+			rank = "best"
+		}
+		fmt.Fprintf(&b, "%s: %s\n", rank, c)
+	}
+	return b.String()
+}
+
+// Step is one move that the engine makes, or would make.
+type Step struct {
+	Unit  string        `json:"unit"`
+	From  string        `json:"from,omitempty"` // a machine; empty for none
+	To    string        `json:"to,omitempty"`   // likewise
+	Cause schedule.Code `json:"cause"`
+}
+
+// String is one line: "web.service goes from m1 to m2 (rebalance)".
+func (s Step) String() string {
+	switch {
+	case s.From == "":
+		return fmt.Sprintf("%s is placed on %s (%s)", s.Unit, s.To, s.Cause)
+	case s.To == "":
+		return fmt.Sprintf("%s leaves %s (%s)", s.Unit, s.From, s.Cause)
+	}
+	return fmt.Sprintf("%s goes from %s to %s (%s)", s.Unit, s.From, s.To, s.Cause)
+}
+
+func stepsOf(p schedule.Plan) []Step {
+	var steps []Step
+	for _, s := range p.Steps {
+		steps = append(steps, Step{Unit: s.Unit, From: s.From, To: s.To, Cause: s.Cause})
+	}
+	return steps
+}
+
+// rebalanceOrder is the body of an order to rebalance.
+type rebalanceOrder struct {
+	Goal    string `json:"goal"`
+	Budget  int    `json:"budget"`
+	MinGain int    `json:"minGain,omitempty"`
+}
+
+// rebalanceState is the answer to it, and to the question whether it is done.
+type rebalanceState struct {
+	Waiting bool   `json:"waiting,omitempty"`
+	Steps   []Step `json:"steps,omitempty"`
 }
 
 func machineOf(m registry.Machine) Machine {
