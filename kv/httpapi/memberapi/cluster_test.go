@@ -20,7 +20,6 @@ import (
 	"github.com/strakeproject/strake/kv/httpapi"
 	"github.com/strakeproject/strake/kv/httpapi/memberapi"
 	"github.com/strakeproject/strake/kv/member"
-	"github.com/strakeproject/strake/raftstore"
 )
 
 // A cluster is members in this process, on loopback and real files, each with
@@ -28,7 +27,7 @@ import (
 type cluster struct {
 	t       *testing.T
 	dir     string
-	initial []raftstore.InitialMember
+	urls    []string // of peers
 	servers []*server
 }
 
@@ -61,11 +60,11 @@ func (c *cluster) place() net.Listener {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	c.initial = append(c.initial, raftstore.InitialMember{
-		Name: fmt.Sprintf("m%d", len(c.initial)), URLs: []string{"http://" + l.Addr().String()},
-	})
+	c.urls = append(c.urls, "http://"+l.Addr().String())
 	return l
 }
+
+func name(i int) string { return fmt.Sprintf("m%d", i) }
 
 func (c *cluster) startAll(ls []net.Listener) {
 	c.t.Helper()
@@ -80,19 +79,28 @@ func (c *cluster) startAll(ls []net.Listener) {
 }
 
 func (c *cluster) start(i int, l net.Listener, existing bool) *server {
+	var list []string
+	for j, u := range c.urls {
+		list = append(list, name(j)+"="+u)
+	}
+	initial, err := member.ParseCluster(strings.Join(list, ","))
+	if err != nil {
+		c.t.Error(err)
+		return nil
+	}
 	m, err := member.Open(c.t.Context(), member.Config{
-		Name: c.initial[i].Name, DataDir: filepath.Join(c.dir, c.initial[i].Name),
-		PeerListeners: []net.Listener{l}, AdvertisePeerURLs: c.initial[i].URLs,
-		InitialCluster: c.initial, Existing: existing, AdvertiseClientURLs: []string{fmt.Sprintf("http://client%d:2379", i)},
+		Name: name(i), DataDir: filepath.Join(c.dir, name(i)),
+		PeerListeners: []net.Listener{l}, AdvertisePeerURLs: c.urls[i : i+1],
+		InitialCluster: initial, Existing: existing, AdvertiseClientURLs: []string{fmt.Sprintf("http://client%d:2379", i)},
 		HeartbeatInterval: 20 * time.Millisecond, ElectionTimeout: 200 * time.Millisecond,
 	})
 	if err != nil {
-		c.t.Errorf("open %s: %v", c.initial[i].Name, err)
+		c.t.Errorf("open %s: %v", name(i), err)
 		return nil
 	}
 	a, err := auth.Open(c.t.Context(), auth.Config{Store: m, Cost: bcrypt.MinCost})
 	if err != nil {
-		c.t.Errorf("open auth of %s: %v", c.initial[i].Name, err)
+		c.t.Errorf("open auth of %s: %v", name(i), err)
 		return nil
 	}
 	view := memberapi.Of(m)
@@ -183,7 +191,7 @@ func TestAuthHoldsOnAllMembersAndAfterARestart(t *testing.T) {
 	for i, s := range c.servers {
 		s.stop(t)
 		var err error
-		if ls[i], err = net.Listen("tcp", strings.TrimPrefix(c.initial[i].URLs[0], "http://")); err != nil {
+		if ls[i], err = net.Listen("tcp", strings.TrimPrefix(c.urls[i], "http://")); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -194,7 +202,7 @@ func TestAuthHoldsOnAllMembersAndAfterARestart(t *testing.T) {
 func TestMembersComeAndGoOverHTTP(t *testing.T) {
 	c := newCluster(t, 3)
 	l := c.place()
-	body := fmt.Sprintf(`{"peerURLs":[%q]}`, c.initial[3].URLs[0])
+	body := fmt.Sprintf(`{"peerURLs":[%q]}`, c.urls[3])
 	answer := c.servers[0].ask(t, "POST", "/v2/members", "", body)
 	var added struct{ ID string }
 	if err := json.Unmarshal([]byte(strings.TrimPrefix(answer, "201 ")), &added); err != nil || added.ID == "" {
@@ -205,7 +213,7 @@ func TestMembersComeAndGoOverHTTP(t *testing.T) {
 	c.servers[0].expect(t, "200 http://client0:2379, http://client1:2379, http://client2:2379, http://client3:2379", "GET", "/v2/machines", "", "")
 
 	c.servers[2].expect(t, "204", "PUT", "/v2/members/"+added.ID, "", body)
-	c.servers[2].expect(t, "409", "PUT", "/v2/members/"+added.ID, "", fmt.Sprintf(`{"peerURLs":[%q]}`, c.initial[0].URLs[0]))
+	c.servers[2].expect(t, "409", "PUT", "/v2/members/"+added.ID, "", fmt.Sprintf(`{"peerURLs":[%q]}`, c.urls[0]))
 	c.servers[2].expect(t, "404", "PUT", "/v2/members/12", "", `{"peerURLs":["http://127.0.0.1:1"]}`)
 	c.servers[2].expect(t, "400", "PUT", "/v2/members/"+added.ID, "", `{"peerURLs":["http://127.0.0.1"]}`)
 	c.servers[1].expect(t, "204", "DELETE", "/v2/members/"+added.ID, "", "")

@@ -1,5 +1,3 @@
-//go:build unix
-
 package httpapi
 
 import "golang.org/x/sys/unix"
@@ -11,5 +9,5 @@ func descriptorLimit() uint64 {
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &l) != nil {
 		return 0
 	}
-	return uint64(l.Cur)
+	return l.Cur
 }
