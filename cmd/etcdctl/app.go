@@ -4,8 +4,6 @@ import (
 	"bufio"
 	"cmp"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -20,7 +18,7 @@ import (
 // Exit statuses.
 const (
 	exitOK             = 0
-	exitUsage          = 1 // also failures of member commands
+	exitUsage          = 1 // also failures of what concerns members, users and files
 	exitConnect        = 2 // the members could not be asked for
 	exitUnknownCommand = 3
 	exitServer         = 4 // an error from the server, or no server
@@ -30,8 +28,12 @@ const (
 // app is what commands work with.
 type app struct {
 	globals
-	stdin          io.Reader
+	stdin          *bufio.Reader
+	terminal       *os.File // what stdin reads from
 	stdout, stderr io.Writer
+
+	loggedIn       bool // the next two are known
+	user, password string
 }
 
 // failure is an error with the exit status that it means. A plain failure is
@@ -84,31 +86,44 @@ func describe(err error) string {
 
 // describeUnavailable lists what went wrong at each endpoint, twice.
 func describeUnavailable(e *client.UnavailableError) string {
-	lines := make([]string, len(e.Errs))
+	var lines []string
 	for i, err := range e.Errs {
-		lines[i] = fmt.Sprintf("error #%d: %v\n", i, err)
+		lines = append(lines, fmt.Sprintf("error #%d: %v\n", i, err))
 	}
-	return "client: etcd cluster is unavailable or misconfigured; " +
-		strings.Join(lines, "; ") + "\n" + strings.Join(lines, "")
+	return unavailable(e) + "\n" + strings.Join(lines, "")
 }
 
-// connect makes a client, and lets it find the members unless told not to.
-func (a *app) connect(ctx context.Context) (*client.Client, error) {
+// unavailable lists what went wrong at each endpoint, with the original's line
+// breaks.
+func unavailable(e *client.UnavailableError) string {
+	var b strings.Builder
+	b.WriteString("client: etcd cluster is unavailable or misconfigured")
+	for i, err := range e.Errs {
+		fmt.Fprintf(&b, "; error #%d: %v\n", i, err)
+	}
+	return b.String()
+}
+
+// connect makes a client, and lets it find the members unless told not to. The
+// context bounds that and all else that is not to go on for ever.
+func (a *app) connect() (*client.Client, context.Context, context.CancelFunc, error) {
 	c, err := a.newClient()
 	if err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), a.TotalTimeout)
 	if !a.NoSync {
 		a.debugf("start to sync cluster using endpoints(%s)", strings.Join(c.Endpoints(), ","))
 		err := c.Sync(ctx)
 		if unreachable(err) {
-			return nil, &failure{code: exitConnect, err: err}
+			cancel()
+			return nil, nil, nil, &failure{code: exitConnect, err: err}
 		}
 		// A server that does not tell its members may still serve keys.
 		a.debugf("got endpoints(%s) after sync", strings.Join(c.Endpoints(), ","))
 	}
 	a.debugf("Cluster-Endpoints: %s", strings.Join(c.Endpoints(), ", "))
-	return c, nil
+	return c, ctx, cancel, nil
 }
 
 // unreachable reports whether no server answered.
@@ -119,67 +134,107 @@ func unreachable(err error) bool {
 
 // newClient makes a client of the flags.
 func (a *app) newClient() (*client.Client, error) {
-	cfg := client.Config{Timeout: a.Timeout}
-	if list := cmp.Or(a.Endpoints, a.Endpoint, a.Peers); list != "" {
-		cfg.Endpoints = strings.Split(list, ",")
-	}
-	var err error
-	if cfg.TLS, err = a.tlsConfig(); err != nil {
-		return nil, &failure{code: exitUsage, plain: true, err: err}
-	}
-	if a.Username != "" {
-		if cfg.Username, cfg.Password, err = a.credentials(); err != nil {
-			return nil, &failure{code: exitUsage, plain: true, err: err}
-		}
-	}
-	if a.Debug {
-		cfg.Trace = a.trace
+	cfg, err := a.clientConfig()
+	if err != nil {
+		return nil, plainFailure(err.Error())
 	}
 	c, err := client.New(cfg)
 	if err != nil {
-		return nil, &failure{code: exitUsage, plain: true, err: err}
+		return nil, plainFailure(err.Error())
 	}
 	return c, nil
 }
 
-// tlsConfig reads the files named by the flags.
-func (a *app) tlsConfig() (*tls.Config, error) {
-	var cfg tls.Config
-	if a.CAFile != "" {
-		pem, err := os.ReadFile(a.CAFile)
-		if err != nil {
-			return nil, err
-		}
-		cfg.RootCAs = x509.NewCertPool()
-		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%s: no PEM certificate in it", a.CAFile)
-		}
+func (a *app) clientConfig() (cfg client.Config, err error) {
+	cfg.Timeout = a.Timeout
+	if cfg.Endpoints, err = a.endpoints(); err != nil {
+		return cfg, err
 	}
-	if a.CertFile != "" || a.KeyFile != "" {
-		pair, err := tls.LoadX509KeyPair(a.CertFile, a.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("client certificate: %w", err)
-		}
-		cfg.Certificates = []tls.Certificate{pair}
+	cfg.TLS, err = client.TLSFiles{CertFile: a.CertFile, KeyFile: a.KeyFile, CAFile: a.CAFile}.Config()
+	if err != nil {
+		return cfg, err
 	}
-	return &cfg, nil
+	if err := a.login(); err != nil {
+		return cfg, err
+	}
+	cfg.Username, cfg.Password = a.user, a.password
+	if a.Debug {
+		cfg.Trace = a.trace
+	}
+	return cfg, nil
 }
 
-// credentials splits --username, and asks for a password that is not there.
-func (a *app) credentials() (user, password string, err error) {
-	user, password, given := strings.Cut(a.Username, ":")
-	if given {
-		return user, password, nil
+// endpoints are those found in DNS, if there is to be looked, or those given.
+func (a *app) endpoints() ([]string, error) {
+	if a.DiscoverySRV != "" {
+		return a.discover(client.SRV{Domain: a.DiscoverySRV, Service: a.DiscoverySRVName})
 	}
-	fmt.Fprint(a.stdout, "Password: ")
-	restore := silence(a.stdin)
-	password, err = bufio.NewReader(a.stdin).ReadString('\n')
+	list := cmp.Or(a.Endpoints, a.Endpoint, a.Peers)
+	if list == "" {
+		return client.DefaultEndpoints(), nil
+	}
+	var urls []string
+	for u := range strings.SplitSeq(list, ",") {
+		if !strings.Contains(u, "://") {
+			u = "http://" + u
+		}
+		if !a.InsecureTransport && !strings.HasPrefix(u, "https://") {
+			return nil, fmt.Errorf("endpoint %s is not https, as --insecure-transport=false wants it", u)
+		}
+		urls = append(urls, u)
+	}
+	return urls, nil
+}
+
+// discover finds endpoints in DNS. Whoever can forge an answer of DNS could have
+// passwords and keys sent to him in clear, so that only those with https are
+// taken unless the user says otherwise.
+func (a *app) discover(records client.SRV) ([]string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), a.TotalTimeout)
+	defer cancel()
+	found, err := records.Endpoints(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var urls []string
+	for _, u := range found {
+		if a.InsecureDiscovery || strings.HasPrefix(u, "https://") {
+			urls = append(urls, u)
+		} else {
+			fmt.Fprintf(a.stderr, "ignoring discovered insecure endpoint %q\n", u)
+		}
+	}
+	if len(urls) == 0 {
+		return nil, fmt.Errorf("no usable endpoint in the SRV records of %s", records.Domain)
+	}
+	return urls, nil
+}
+
+// login splits --username, and asks for a password that is not there. The second
+// time it does nothing.
+func (a *app) login() (err error) {
+	if a.loggedIn || a.Username == "" {
+		return nil
+	}
+	var given bool
+	if a.user, a.password, given = strings.Cut(a.Username, ":"); !given {
+		a.password, err = a.ask("Password: ")
+	}
+	a.loggedIn = err == nil
+	return err
+}
+
+// ask reads a line that does not show on a terminal.
+func (a *app) ask(prompt string) (string, error) {
+	fmt.Fprint(a.stdout, prompt)
+	restore := silence(a.terminal)
+	line, err := a.stdin.ReadString('\n')
 	restore()
 	if err != nil && err != io.EOF {
-		return "", "", fmt.Errorf("read password: %w", err)
+		return "", fmt.Errorf("read password: %w", err)
 	}
 	fmt.Fprintln(a.stdout)
-	return user, strings.TrimRight(password, "\r\n"), nil
+	return strings.TrimRight(line, "\r\n"), nil
 }
 
 func (a *app) debugf(format string, args ...any) {
@@ -189,14 +244,9 @@ func (a *app) debugf(format string, args ...any) {
 }
 
 // trace prints a request as a command that would repeat it.
-func (a *app) trace(r *http.Request, form string) {
-	if form != "" {
-		form = fmt.Sprintf(" -d %q", form)
+func (a *app) trace(r *http.Request, body string) {
+	if r.Body != nil {
+		body = fmt.Sprintf(" -d %q", body)
 	}
-	a.debugf("cURL Command: curl -X %s %s%s", r.Method, r.URL, form)
-}
-
-// limited bounds a command that is not to go on for ever.
-func (a *app) limited() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.Background(), a.TotalTimeout)
+	a.debugf("cURL Command: curl -X %s %s%s", r.Method, r.URL, body)
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"strings"
 	"time"
 
 	"github.com/strakeproject/strake/kv/client"
@@ -90,43 +89,4 @@ func (a *app) checkMember(ctx context.Context, c *client.Client, m client.Member
 	}
 	fmt.Fprintf(a.stdout, "member %s is unreachable: %v are all unreachable\n", m.ID, m.ClientURLs)
 	return false
-}
-
-type memberListCmd struct {
-	Args []string `arg:"" optional:"" hidden:""`
-}
-
-func (c *memberListCmd) Run(a *app) error {
-	if len(c.Args) > 0 {
-		return memberFailure("No arguments accepted")
-	}
-	ctx, cancel := a.limited()
-	defer cancel()
-	cl, err := a.connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer cl.Close()
-	members, err := cl.Members(ctx)
-	if err != nil {
-		return memberFailure(describe(err))
-	}
-	leader, err := cl.Leader(ctx)
-	if err != nil {
-		return memberFailure("Failed to get leader:  " + describe(err))
-	}
-	for _, m := range members {
-		if m.Name == "" {
-			fmt.Fprintf(a.stdout, "%s[unstarted]: peerURLs=%s\n", m.ID, strings.Join(m.PeerURLs, ","))
-			continue
-		}
-		fmt.Fprintf(a.stdout, "%s: name=%s peerURLs=%s clientURLs=%s isLeader=%v\n",
-			m.ID, m.Name, strings.Join(m.PeerURLs, ","), strings.Join(m.ClientURLs, ","), m.ID == leader.ID)
-	}
-	return nil
-}
-
-// memberFailure is a failure of the member commands, which are all alike.
-func memberFailure(text string) error {
-	return &failure{code: exitUsage, plain: true, err: fmt.Errorf("%s", text)}
 }

@@ -16,7 +16,7 @@ type setCmd struct {
 	TTL           int      `name:"ttl" help:"seconds to live; 0 is for ever"`
 	SwapWithValue string   `help:"only if the key has this value"`
 	SwapWithIndex uint64   `help:"only if the key was last modified at this index"`
-	Args          []string `arg:"" optional:"" name:"key value" help:"the value is read from stdin if it is not given; put -- before one that begins with a dash"`
+	Args          []string `arg:"" optional:"" name:"<key> [<value>]" help:"the value is read from stdin if it is not given; put -- before one that begins with a dash"`
 }
 
 func (c *setCmd) Run(a *app) error {
@@ -32,7 +32,7 @@ func (c *setCmd) Run(a *app) error {
 type mkCmd struct {
 	TTL     int      `name:"ttl" help:"seconds to live; 0 is for ever"`
 	InOrder bool     `help:"make a key in this directory, under a name that sorts last"`
-	Args    []string `arg:"" optional:"" name:"key value" help:"the value is read from stdin if it is not given"`
+	Args    []string `arg:"" optional:"" name:"<key> [<value>]" help:"the value is read from stdin if it is not given"`
 }
 
 func (c *mkCmd) Run(a *app) error {
@@ -46,7 +46,7 @@ func (c *mkCmd) Run(a *app) error {
 
 type updateCmd struct {
 	TTL  int      `name:"ttl" help:"seconds to live; 0 is for ever"`
-	Args []string `arg:"" optional:"" name:"key value" help:"the value is read from stdin if it is not given"`
+	Args []string `arg:"" optional:"" name:"<key> [<value>]" help:"the value is read from stdin if it is not given"`
 }
 
 func (c *updateCmd) Run(a *app) error {
@@ -57,7 +57,7 @@ func (c *updateCmd) Run(a *app) error {
 
 type mkdirCmd struct {
 	TTL  int      `name:"ttl" help:"seconds to live; 0 is for ever"`
-	Args []string `arg:"" optional:"" name:"key"`
+	Args []string `arg:"" optional:"" name:"<key>"`
 }
 
 func (c *mkdirCmd) Run(a *app) error {
@@ -68,7 +68,7 @@ func (c *mkdirCmd) Run(a *app) error {
 
 type setdirCmd struct {
 	TTL  int      `name:"ttl" help:"seconds to live; 0 is for ever"`
-	Args []string `arg:"" optional:"" name:"key"`
+	Args []string `arg:"" optional:"" name:"<key>"`
 }
 
 func (c *setdirCmd) Run(a *app) error {
@@ -79,7 +79,7 @@ func (c *setdirCmd) Run(a *app) error {
 
 type updatedirCmd struct {
 	TTL  int      `name:"ttl" help:"seconds to live; 0 is for ever"`
-	Args []string `arg:"" optional:"" name:"key"`
+	Args []string `arg:"" optional:"" name:"<key>"`
 }
 
 func (c *updatedirCmd) Run(a *app) error {
@@ -93,7 +93,7 @@ type rmCmd struct {
 	Recursive bool     `short:"r" help:"also if it is a directory, with all in it"`
 	WithValue string   `help:"only if the key has this value"`
 	WithIndex uint64   `help:"only if the key was last modified at this index"`
-	Args      []string `arg:"" optional:"" name:"key"`
+	Args      []string `arg:"" optional:"" name:"<key>"`
 }
 
 func (c *rmCmd) Run(a *app) error {
@@ -107,7 +107,7 @@ func (c *rmCmd) Run(a *app) error {
 }
 
 type rmdirCmd struct {
-	Args []string `arg:"" optional:"" name:"key"`
+	Args []string `arg:"" optional:"" name:"<key>"`
 }
 
 func (c *rmdirCmd) Run(a *app) error {
@@ -119,7 +119,7 @@ func (c *rmdirCmd) Run(a *app) error {
 type getCmd struct {
 	Sort   bool     `help:"accepted for compatibility: one key needs no order"`
 	Quorum bool     `short:"q" help:"ask the whole cluster, not one member"`
-	Args   []string `arg:"" optional:"" name:"key"`
+	Args   []string `arg:"" optional:"" name:"<key>"`
 }
 
 func (c *getCmd) Run(a *app) error {
@@ -133,7 +133,7 @@ type lsCmd struct {
 	Recursive bool     `short:"r" help:"with all below"`
 	P         bool     `name:"p" help:"put a slash behind directories"`
 	Quorum    bool     `short:"q" help:"ask the whole cluster, not one member"`
-	Args      []string `arg:"" optional:"" name:"key"`
+	Args      []string `arg:"" optional:"" name:"[<key>]"`
 }
 
 func (c *lsCmd) Run(a *app) error {
@@ -189,12 +189,11 @@ func (a *app) onKey(args []string, print printer, op func(context.Context, kv.St
 	if len(args) == 0 {
 		return misuse("key required")
 	}
-	ctx, cancel := a.limited()
-	defer cancel()
-	c, err := a.connect(ctx)
+	c, ctx, cancel, err := a.connect()
 	if err != nil {
 		return err
 	}
+	defer cancel()
 	defer c.Close()
 	ev, err := op(ctx, c, args[0])
 	if err != nil {

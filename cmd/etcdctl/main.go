@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"os"
@@ -29,9 +30,13 @@ type cli struct {
 	Watch         watchCmd         `cmd:"" help:"wait for a key to change"`
 	ExecWatch     execWatchCmd     `cmd:"" help:"run a command at every change of a key"`
 	ClusterHealth clusterHealthCmd `cmd:"" help:"check the health of the cluster"`
-	Member        struct {
-		List memberListCmd `cmd:"" help:"list the members of the cluster"`
-	} `cmd:"" help:"members of the cluster"`
+	Member        memberCmd        `cmd:"" help:"members of the cluster"`
+	User          userCmd          `cmd:"" help:"users, their passwords and roles"`
+	Role          roleCmd          `cmd:"" help:"roles and their permissions"`
+	Auth          authCmd          `cmd:"" help:"whether the cluster asks who somebody is"`
+	Backup        backupCmd        `cmd:"" help:"copy the data of a member, which may be running"`
+	Restore       restoreCmd       `cmd:"" help:"make the only member of a new cluster of a backup"`
+	Import        importCmd        `cmd:"" help:"copy the keys of another cluster into this one"`
 }
 
 // globals are the flags of every command. Of the three that name endpoints the
@@ -41,7 +46,12 @@ type globals struct {
 	Endpoint  string `env:"ETCDCTL_ENDPOINT" help:"older name of --endpoints"`
 	Peers     string `env:"ETCDCTL_PEERS" short:"C" help:"oldest name of --endpoints"`
 
-	Output       string        `short:"o" default:"simple" help:"format of answers: simple, extended or json"`
+	Output            string `short:"o" default:"simple" help:"format of answers: simple, extended or json"`
+	DiscoverySRV      string `name:"discovery-srv" short:"D" env:"ETCDCTL_DISCOVERY_SRV" help:"find the endpoints in the SRV records of this domain"`
+	DiscoverySRVName  string `name:"discovery-srv-name" env:"ETCDCTL_DISCOVERY_SRV_NAME" help:"which of the clusters of the domain, where it has several"`
+	InsecureDiscovery bool   `env:"ETCDCTL_INSECURE_DISCOVERY" help:"take endpoints without https, too, from SRV records"`
+	InsecureTransport bool   `env:"ETCDCTL_INSECURE_TRANSPORT" default:"true" help:"false refuses endpoints without https"`
+
 	NoSync       bool          `help:"use the endpoints as given instead of asking them for the members' URLs"`
 	Timeout      time.Duration `default:"2s" help:"time for one request at one endpoint"`
 	TotalTimeout time.Duration `default:"5s" help:"time for the whole command, except watches"`
@@ -59,12 +69,12 @@ func main() { os.Exit(run(os.Args[1:])) }
 
 // run carries out a command line and returns the exit status.
 func run(args []string) int {
-	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
+	a := &app{stdin: bufio.NewReader(os.Stdin), terminal: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
 	var c cli
 	parser, err := kong.New(&c,
 		kong.Name("etcdctl"),
-		kong.Description("A command line client for the etcd v2 API."),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
+		kong.Description("a command line client for the etcd v2 API"),
+		kong.Help(printHelp),
 		kong.Vars{"version": "etcdctl version: " + version() + "\nAPI version: 2"},
 	)
 	if err != nil {

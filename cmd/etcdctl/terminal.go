@@ -1,7 +1,6 @@
 package main
 
 import (
-	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -9,11 +8,7 @@ import (
 
 // silence stops a terminal from showing what is typed, until restore. Of
 // anything else it does nothing.
-func silence(in io.Reader) (restore func()) {
-	f, ok := in.(*os.File)
-	if !ok {
-		return func() {}
-	}
+func silence(f *os.File) (restore func()) {
 	fd := int(f.Fd())
 	before, err := unix.IoctlGetTermios(fd, unix.TCGETS)
 	if err != nil {
@@ -25,4 +20,10 @@ func silence(in io.Reader) (restore func()) {
 		return func() {}
 	}
 	return func() { _ = unix.IoctlSetTermios(fd, unix.TCSETS, before) }
+}
+
+// isTerminal reports whether somebody sits there.
+func isTerminal(f *os.File) bool {
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
 }

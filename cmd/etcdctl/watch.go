@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"os/signal"
 	"strconv"
+	"sync"
+	"time"
 
 	"github.com/strakeproject/strake/kv"
 )
@@ -16,7 +18,7 @@ type watchCmd struct {
 	Recursive  bool     `short:"r" help:"also all below the key"`
 	Forever    bool     `short:"f" help:"go on until SIGINT"`
 	AfterIndex uint64   `help:"begin after this index; 0 is from now on"`
-	Args       []string `arg:"" optional:"" name:"key"`
+	Args       []string `arg:"" optional:"" name:"<key>"`
 }
 
 func (c *watchCmd) Run(a *app) error {
@@ -37,7 +39,7 @@ func (c *watchCmd) Run(a *app) error {
 type execWatchCmd struct {
 	Recursive  bool     `short:"r" help:"also all below the key"`
 	AfterIndex uint64   `help:"begin after this index; 0 is from now on"`
-	Args       []string `arg:"" optional:"" name:"key -- command" help:"ETCD_WATCH_ACTION, _KEY, _VALUE and _MODIFIED_INDEX tell the command what happened"`
+	Args       []string `arg:"" optional:"" name:"<key> [--] <command> [args...]" help:"ETCD_WATCH_ACTION, _KEY, _VALUE and _MODIFIED_INDEX tell the command what happened"`
 }
 
 func (c *execWatchCmd) Run(a *app) error {
@@ -72,17 +74,26 @@ func (a *app) start(command []string, ev kv.Event) error {
 	return nil
 }
 
+// syncInterval is how often a watch asks for the members, which may come and go
+// while it waits.
+const syncInterval = time.Minute
+
 // watch calls fn for each change until fn has had enough or SIGINT comes.
 func (a *app) watch(key string, recursive bool, after uint64, fn func(kv.Event) (more bool, err error)) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	limited, cancel := a.limited()
-	defer cancel()
-	c, err := a.connect(limited)
+	c, _, cancel, err := a.connect()
 	if err != nil {
 		return err
 	}
 	defer c.Close()
+	cancel() // the time for a command is not meant for watches
+	if !a.NoSync {
+		var tasks sync.WaitGroup
+		defer tasks.Wait()
+		defer stop()
+		tasks.Go(func() { _ = c.AutoSync(ctx, syncInterval) }) // which ends with ctx alone
+	}
 	opts := kv.WatchOptions{Recursive: recursive}
 	if after > 0 {
 		opts.From = after + 1

@@ -33,13 +33,23 @@ type Config struct {
 	Timeout time.Duration
 	// Quorum makes every Get linearizable, as if GetOptions.Quorum were set.
 	Quorum bool
+	// RepeatWrites sends a write to the next endpoint also when an earlier one
+	// may have carried it out. Right for writes that do no harm twice: a second
+	// try of a Create may find the key of the first, one of a CreateInOrder
+	// makes another.
+	RepeatWrites bool
+	// WatchRenewal is after how long without an event a watch asks anew, which
+	// finds out when the member asked has lost its cluster or, silently, what
+	// there was to tell, and keeps a quiet watch from growing older than the
+	// server's history. Default 1 min.
+	WatchRenewal time.Duration
 	// Transport replaces the HTTP transport, and TLS with it.
 	Transport http.RoundTripper
 	// Logger receives fail-overs; nil discards.
 	Logger *slog.Logger
 	// Trace, if not nil, sees each request just before it is sent, with its
-	// form body or "".
-	Trace func(r *http.Request, form string)
+	// body or "".
+	Trace func(r *http.Request, body string)
 }
 
 // DefaultEndpoints returns the current and the legacy client port of this
@@ -72,6 +82,7 @@ func New(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	cfg.Timeout = cmp.Or(cfg.Timeout, 10*time.Second)
+	cfg.WatchRenewal = cmp.Or(cfg.WatchRenewal, time.Minute)
 	c := &Client{cfg: cfg, transport: cfg.Transport, logger: cfg.Logger}
 	if c.transport == nil {
 		c.transport = newTransport(cfg)
@@ -83,12 +94,16 @@ func New(cfg Config) (*Client, error) {
 	return c, nil
 }
 
+// maxDial bounds how long a connection may take, where attempts may take longer.
+const maxDial = 10 * time.Second
+
 func newTransport(cfg Config) *http.Transport {
+	dial := min(cfg.Timeout, maxDial)
 	return &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         (&net.Dialer{Timeout: cfg.Timeout}).DialContext,
+		DialContext:         (&net.Dialer{Timeout: dial}).DialContext,
 		TLSClientConfig:     cfg.TLS,
-		TLSHandshakeTimeout: cfg.Timeout,
+		TLSHandshakeTimeout: dial,
 		MaxIdleConnsPerHost: 64,
 		IdleConnTimeout:     90 * time.Second,
 		DisableCompression:  true,
@@ -144,6 +159,23 @@ func (c *Client) Sync(ctx context.Context) error {
 	}
 	c.endpoints.Store(next)
 	return nil
+}
+
+// AutoSync syncs at once and then at every interval until ctx ends, and returns
+// the context's error. A failure is logged and leaves the endpoints as they are.
+func (c *Client) AutoSync(ctx context.Context, interval time.Duration) error {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		if err := c.Sync(ctx); err != nil && ctx.Err() == nil {
+			c.logger.Warn("sync of endpoints failed", "err", err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // Close releases idle connections. It does not end watches: their contexts do.

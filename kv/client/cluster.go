@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+
+	"github.com/strakeproject/strake/kv"
 )
 
 // Member is a member of the cluster, as it presents itself.
@@ -20,7 +22,7 @@ func (c *Client) Members(ctx context.Context) ([]Member, error) {
 	var list struct {
 		Members []Member `json:"members"`
 	}
-	if err := c.getJSON(ctx, "/v2/members", &list); err != nil {
+	if err := c.getJSON(ctx, membersPath, &list); err != nil {
 		return nil, fmt.Errorf("list members: %w", err)
 	}
 	return list.Members, nil
@@ -30,10 +32,48 @@ func (c *Client) Members(ctx context.Context) ([]Member, error) {
 // StatusError of status 503.
 func (c *Client) Leader(ctx context.Context) (Member, error) {
 	var m Member
-	if err := c.getJSON(ctx, "/v2/members/leader", &m); err != nil {
+	if err := c.getJSON(ctx, membersPath+"/leader", &m); err != nil {
 		return Member{}, fmt.Errorf("get leader: %w", err)
 	}
 	return m, nil
+}
+
+// AddMember makes room for one more member, which is then to be started under
+// these URLs. It returns the member as the cluster knows it, with an id and
+// without a name.
+//
+// Here as in all that changes members, users and roles a refusal is a
+// *StatusError, and an error that matches kv.ErrOutcomeUnknown says that the
+// change may have happened.
+func (c *Client) AddMember(ctx context.Context, peerURLs []string) (Member, error) {
+	var m Member
+	err := c.change(ctx, http.MethodPost, membersPath, peersJSON{peerURLs}, &m)
+	if err != nil {
+		return Member{}, fmt.Errorf("add member: %w", err)
+	}
+	return m, nil
+}
+
+// RemoveMember takes a member out of the cluster for good.
+func (c *Client) RemoveMember(ctx context.Context, id string) error {
+	if err := c.change(ctx, http.MethodDelete, membersPath+"/"+id, nil, nil); err != nil {
+		return fmt.Errorf("remove member %s: %w", id, err)
+	}
+	return nil
+}
+
+// UpdateMember changes the peer URLs of a member.
+func (c *Client) UpdateMember(ctx context.Context, id string, peerURLs []string) error {
+	if err := c.change(ctx, http.MethodPut, membersPath+"/"+id, peersJSON{peerURLs}, nil); err != nil {
+		return fmt.Errorf("update member %s: %w", id, err)
+	}
+	return nil
+}
+
+const membersPath = "/v2/members"
+
+type peersJSON struct {
+	PeerURLs []string `json:"peerURLs"`
 }
 
 // Healthy asks the member at one URL, which need not be among the endpoints,
@@ -68,6 +108,34 @@ func (c *Client) getJSON(ctx context.Context, path string, v any) error {
 	}
 	if err := json.Unmarshal(a.body, v); err != nil {
 		return fmt.Errorf("decode %s: %w", path, err)
+	}
+	return nil
+}
+
+// change sends a document, if there is one, and reads the answer into out, if
+// one is wanted.
+func (c *Client) change(ctx context.Context, method, path string, in, out any) error {
+	cl := call{method: method, path: path}
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		cl.json = b
+	}
+	a, err := c.send(ctx, cl)
+	switch {
+	case err != nil:
+		return err
+	case a.status >= 500:
+		return fmt.Errorf("%w: %w", kv.ErrOutcomeUnknown, decodeError(a))
+	case a.status >= 300:
+		return decodeError(a)
+	case out == nil:
+		return nil
+	}
+	if err := json.Unmarshal(a.body, out); err != nil {
+		return fmt.Errorf("%w: decode %s: %w", kv.ErrOutcomeUnknown, path, err)
 	}
 	return nil
 }

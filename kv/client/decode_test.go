@@ -34,6 +34,9 @@ func FuzzAnswers(f *testing.F) {
 	f.Add(200, "x", `{"action":"get","node":null}`)
 	f.Add(502, "", `<html>`)
 	f.Add(200, "7", `null`)
+	f.Add(200, "", `{"members":[{"id":"1f","name":"x","clientURLs":["http://a","b"]}],"health":true}`)
+	f.Add(200, "", `{"users":["al",{"user":"bob","roles":["r",{"role":"s","permissions":{"kv":{"read":["/*"]}}}]}]}`)
+	f.Add(200, "", `{"user":"al","role":"r","roles":["r",{"role":"s"}],"permissions":{"kv":{"read":null}}}`)
 	f.Fuzz(func(t *testing.T, status int, index, body string) {
 		c, err := client.New(client.Config{
 			Endpoints: []string{"http://a"},
@@ -54,5 +57,15 @@ func FuzzAnswers(f *testing.F) {
 				t.Errorf("%s answered %d %q: got %+v, %v", o.name, status, body, ev, err)
 			}
 		}
+		// Of these nothing is promised but that they come back.
+		_, _ = c.Members(t.Context())
+		_, _ = c.AddMember(t.Context(), nil)
+		_, _ = c.Healthy(t.Context(), "http://a")
+		_, _ = c.AuthEnabled(t.Context())
+		_, _ = c.Users(t.Context())
+		_, _ = c.User(t.Context(), "al")
+		_, _ = c.Roles(t.Context())
+		_, _ = c.Role(t.Context(), "r")
+		_ = c.Sync(t.Context())
 	})
 }

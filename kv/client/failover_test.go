@@ -103,6 +103,31 @@ func TestALostAnswerToAWriteIsNotTriedAgain(t *testing.T) {
 	}
 }
 
+func TestAWriteIsRepeatedWhereThatWasAskedFor(t *testing.T) {
+	set := func(c *client.Client) (kv.Event, error) {
+		return c.Set(t.Context(), "/a", "1", kv.SetOptions{})
+	}
+	var net network
+	var first, second atomic.Int64
+	net.serve(t, "a", broken(&first))
+	stopB := net.serve(t, "b", named("b", &second))
+	net.serve(t, "sick", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }))
+	for _, bad := range []string{"a", "sick"} {
+		ev, err := set(net.client(t, client.Config{RepeatWrites: true}, bad, "b"))
+		if err != nil || ev.Node.Value != "b" {
+			t.Errorf("after %s: answer of %q, %v; want that of b", bad, ev.Node.Value, err)
+		}
+	}
+	// That none carried it out is still not certain.
+	stopB()
+	for _, hosts := range [][]string{{"a", "b"}, {"b", "a"}, {"sick", "b"}} {
+		_, err := set(net.client(t, client.Config{RepeatWrites: true}, hosts...))
+		if !errors.Is(err, kv.ErrOutcomeUnknown) || errors.Is(err, kv.ErrNotApplied) {
+			t.Errorf("after %q: got %v, want one that is %v", hosts, err, kv.ErrOutcomeUnknown)
+		}
+	}
+}
+
 func TestAServersFailureLeavesAWriteInDoubtAndAReadToOthers(t *testing.T) {
 	for _, c := range []struct {
 		status int

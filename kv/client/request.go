@@ -22,7 +22,8 @@ type call struct {
 	method string
 	path   string
 	query  url.Values
-	form   url.Values // the body, for PUT and POST
+	form   url.Values // the body of a PUT or POST on a key
+	json   []byte     // the body of any other request that has one
 	// live leaves the body of a success unread, for a watch.
 	live bool
 }
@@ -34,16 +35,18 @@ type answer struct {
 	status int
 	header http.Header
 	body   []byte
-	live   io.ReadCloser // instead of body, for the success of a live call
+	live   *liveBody // instead of body, for the success of a live call
 }
 
 // send carries a call to the endpoint in use, or to the next ones when that
-// fails. It gives up on a write once some endpoint may have seen it.
+// fails. It gives up on a write once some endpoint may have seen it, unless it
+// is told to go on.
 func (c *Client) send(ctx context.Context, cl call) (*answer, error) {
 	eps := c.endpoints.Load()
 	first := int(eps.pinned.Load())
 	var errs []error
 	var refused *answer // the latest answer that another endpoint might better
+	unknown := false    // some endpoint may have seen a write and has not answered
 	for i := range eps.urls {
 		n := (first + i) % len(eps.urls)
 		a, sent, err := c.attempt(ctx, eps.urls[n], cl)
@@ -54,7 +57,7 @@ func (c *Client) send(ctx context.Context, cl call) (*answer, error) {
 		// Whoever fails is not asked first next time, also where this call has to
 		// end with it.
 		eps.pinned.CompareAndSwap(int64(n), int64((n+1)%len(eps.urls)))
-		if err == nil && cl.write() {
+		if err == nil && cl.write() && !c.cfg.RepeatWrites {
 			return a, nil
 		}
 		if err == nil {
@@ -65,6 +68,12 @@ func (c *Client) send(ctx context.Context, cl call) (*answer, error) {
 			err = ctx.Err()
 		}
 		if sent && cl.write() {
+			unknown = true
+			if !c.cfg.RepeatWrites {
+				return nil, fmt.Errorf("%w: %w", kv.ErrOutcomeUnknown, err)
+			}
+		}
+		if ctx.Err() != nil && unknown {
 			return nil, fmt.Errorf("%w: %w", kv.ErrOutcomeUnknown, err)
 		}
 		if ctx.Err() != nil {
@@ -75,6 +84,9 @@ func (c *Client) send(ctx context.Context, cl call) (*answer, error) {
 	}
 	if refused != nil {
 		return refused, nil
+	}
+	if unknown {
+		return nil, fmt.Errorf("%w: %w", kv.ErrOutcomeUnknown, errors.Join(errs...))
 	}
 	return nil, &UnavailableError{Errs: errs}
 }
@@ -141,18 +153,27 @@ func (c *Client) newRequest(ctx context.Context, base *url.URL, cl call) *http.R
 		Host:   u.Host,
 		Header: make(http.Header, 4),
 	}).WithContext(ctx)
-	form := cl.form.Encode()
-	if cl.form != nil {
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		r.ContentLength = int64(len(form))
-		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(form)), nil }
-		r.Body, _ = r.GetBody() // which cannot fail
+	var body string
+	switch {
+	case cl.form != nil:
+		body = cl.form.Encode()
+		setBody(r, "application/x-www-form-urlencoded", body)
+	case cl.json != nil:
+		body = string(cl.json)
+		setBody(r, "application/json", body)
 	}
 	if c.cfg.Username != "" {
 		r.SetBasicAuth(c.cfg.Username, c.cfg.Password)
 	}
 	if c.cfg.Trace != nil {
-		c.cfg.Trace(r, form)
+		c.cfg.Trace(r, body)
 	}
 	return r
+}
+
+func setBody(r *http.Request, contentType, body string) {
+	r.Header.Set("Content-Type", contentType)
+	r.ContentLength = int64(len(body))
+	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(body)), nil }
+	r.Body, _ = r.GetBody() // which cannot fail
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/strakeproject/strake/kv"
@@ -111,7 +112,15 @@ func (c *Client) do(ctx context.Context, op string, cl call, key string) (kv.Eve
 	return kv.Event{}, fmt.Errorf("%s %s: %w", op, key, err)
 }
 
-func keyPath(key string) string { return "/v2/keys" + kv.Clean(key) }
+// keyPath is the path of a key. It keeps a slash at the end, which means nothing
+// to a store and much to a server that asks who may read what.
+func keyPath(key string) string {
+	path := "/v2/keys" + kv.Clean(key)
+	if strings.HasSuffix(key, "/") && !strings.HasSuffix(path, "/") {
+		path += "/"
+	}
+	return path
+}
 
 // content is the form of a write. A directory has no value.
 func content(value string, dir bool, ttl time.Duration) url.Values {

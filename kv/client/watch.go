@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/strakeproject/strake/kv"
@@ -27,6 +28,9 @@ const (
 // ranges over Events.
 //
 //	poll from next -> headers -> (wait) -> event -> next = its index + 1 -> poll ...
+//	                               |
+//	                               +-> (nothing for long) -> next = index at the
+//	                                   beginning of the poll + 1 -> poll ...
 //
 // The watch's context, or leaving the loop, ends the poll under way.
 type watcher struct {
@@ -35,7 +39,8 @@ type watcher struct {
 	recursive bool
 	began     uint64 // store index when the watch began
 	next      uint64 // waitIndex of the next poll
-	poll      io.ReadCloser
+	poll      *liveBody
+	polled    uint64 // store index when the poll began
 	pause     time.Duration
 }
 
@@ -45,17 +50,16 @@ type watcher struct {
 func (c *Client) Watch(ctx context.Context, key string, opts kv.WatchOptions) (*kv.Watch, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	w := &watcher{client: c, key: kv.Clean(key), recursive: opts.Recursive, next: opts.From}
-	index, err := w.open(ctx)
-	if err != nil {
+	if err := w.open(ctx); err != nil {
 		cancel()
 		return nil, fmt.Errorf("watch %s: %w", key, err)
 	}
-	w.began = index
+	w.began = w.polled
 	if w.next == 0 {
-		w.next = index + 1
+		w.next = w.began + 1
 	}
 	return &kv.Watch{
-		Index: index,
+		Index: w.began,
 		Events: func(yield func(kv.Event, error) bool) {
 			defer cancel()
 			w.run(ctx, yield)
@@ -70,13 +74,16 @@ func (w *watcher) run(ctx context.Context, yield func(kv.Event, error) bool) {
 		opened := time.Now()
 		ev, err := w.read()
 		_ = w.poll.Close() // it was read, or is not wanted any more
-		if err == nil {
+		switch {
+		case err == nil:
 			w.next = ev.Index + 1
 			w.pause = 0
 			if w.concerns(&ev) && !yield(ev, nil) {
 				return
 			}
-		} else if time.Since(opened) > maxPause {
+		case errors.Is(err, errRenew):
+			w.renew(ctx)
+		case time.Since(opened) > maxPause:
 			w.pause = 0 // the server, or something before it, ends long polls
 		}
 		if err := w.reopen(ctx); err != nil {
@@ -86,10 +93,22 @@ func (w *watcher) run(ctx context.Context, yield func(kv.Event, error) bool) {
 	}
 }
 
-// read waits for the event of the current poll. An empty or cut body is an
-// error, and so is the end of the context.
+// errRenew ends a poll that has brought nothing for long.
+var errRenew = errors.New("poll is to be renewed")
+
+// read waits for the event of the current poll, for as long as a poll may last.
+// An empty or cut body is an error, and so is the end of the context.
 func (w *watcher) read() (kv.Event, error) {
+	var old atomic.Bool
+	timer := time.AfterFunc(w.client.cfg.WatchRenewal, func() {
+		old.Store(true)
+		w.poll.cancel()
+	})
 	b, err := io.ReadAll(w.poll)
+	timer.Stop()
+	if err != nil && len(b) == 0 && old.Load() {
+		return kv.Event{}, errRenew
+	}
 	if err != nil {
 		return kv.Event{}, err
 	}
@@ -99,6 +118,19 @@ func (w *watcher) read() (kv.Event, error) {
 	ev, err := decodeEvent(b, 0)
 	ev.Index = ev.Node.ModifiedIndex
 	return ev, err
+}
+
+// renew prepares the poll that follows one without an event. What history had
+// to offer would have come at once, so that the next poll need not look there
+// again: were it to begin where this one did, a quiet key's watch would grow too
+// old in a busy store. Whoever is asked whom it follows and follows nobody is
+// not asked next.
+func (w *watcher) renew(ctx context.Context) {
+	w.next = max(w.next, w.polled+1)
+	w.pause = 0
+	if _, err := w.client.Leader(ctx); err != nil && ctx.Err() == nil {
+		w.client.logger.Info("no leader known where a watch is", "key", w.key, "err", err)
+	}
 }
 
 // concerns reports whether an event belongs to the watch. What happens between
@@ -125,7 +157,7 @@ func (w *watcher) reopen(ctx context.Context) error {
 		if err := w.rest(ctx); err != nil {
 			return err
 		}
-		_, err := w.open(ctx)
+		err := w.open(ctx)
 		switch {
 		case err == nil:
 			return nil
@@ -155,22 +187,21 @@ func (w *watcher) rest(ctx context.Context) error {
 	}
 }
 
-// open starts a poll and returns the store index at its beginning.
-func (w *watcher) open(ctx context.Context) (index uint64, err error) {
-	q := url.Values{"wait": {"true"}}
-	setTrue(q, "recursive", w.recursive)
+// open starts a poll.
+func (w *watcher) open(ctx context.Context) error {
+	q := url.Values{"wait": {"true"}, "recursive": {strconv.FormatBool(w.recursive)}}
 	if w.next > 0 {
 		q.Set("waitIndex", strconv.FormatUint(w.next, 10))
 	}
 	a, err := w.client.send(ctx, call{method: http.MethodGet, path: keyPath(w.key), query: q, live: true})
 	if err != nil {
-		return 0, err
+		return err
 	}
 	if a.live == nil {
-		return 0, decodeError(a)
+		return decodeError(a)
 	}
-	w.poll = a.live
-	return storeIndex(a.header), nil
+	w.poll, w.polled = a.live, storeIndex(a.header)
+	return nil
 }
 
 // final reports whether a refusal will stay one.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -235,7 +236,7 @@ func TestAnIdleWatchIsNotTimedOut(t *testing.T) {
 		}))
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		got := collect(watch(t, ctx, net.client(t, client.Config{Timeout: time.Second}, "a"), "/a", kv.WatchOptions{}))
+		got := collect(watch(t, ctx, net.client(t, client.Config{Timeout: time.Second, WatchRenewal: 48 * time.Hour}, "a"), "/a", kv.WatchOptions{}))
 		time.Sleep(24 * time.Hour)
 		set(t, store, "/a")
 		got.expect(t, "/a=1")
@@ -244,5 +245,83 @@ func TestAnIdleWatchIsNotTimedOut(t *testing.T) {
 		if polls != 2 {
 			t.Errorf("%d polls, want 2", polls)
 		}
+	})
+}
+
+// polls is a server that never has an event to tell. It keeps where each poll
+// began, and knows a leader or not.
+type polls struct {
+	index atomic.Int64 // X-Etcd-Index
+	alone atomic.Bool
+
+	mu   sync.Mutex
+	from []string
+}
+
+func (p *polls) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/v2/members/leader" {
+		if p.alone.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		fmt.Fprint(w, `{"message":"During election"}`)
+		return
+	}
+	p.mu.Lock()
+	p.from = append(p.from, r.URL.Query().Get("waitIndex"))
+	p.mu.Unlock()
+	w.Header().Set("X-Etcd-Index", fmt.Sprint(p.index.Load()))
+	w.WriteHeader(http.StatusOK)
+	_ = http.NewResponseController(w).Flush()
+	<-r.Context().Done()
+}
+
+func (p *polls) take() []string {
+	synctest.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	from := p.from
+	p.from = nil
+	return from
+}
+
+func TestAQuietWatchDoesNotGrowOld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var net network
+		a, b := new(polls), new(polls)
+		stopA, stopB := net.serve(t, "a", a), net.serve(t, "b", b)
+		defer stopB()
+		defer stopA()
+		c := net.client(t, client.Config{WatchRenewal: time.Minute}, "a", "b")
+		ctx, cancel := context.WithCancel(t.Context())
+		expect := func(p *polls, want ...string) {
+			t.Helper()
+			if got := p.take(); !slices.Equal(got, want) {
+				t.Errorf("polls from %q, want %q", got, want)
+			}
+		}
+		a.index.Store(10)
+		b.index.Store(900)
+		seen := collect(watch(t, ctx, c, "/quiet", kv.WatchOptions{From: 7}))
+		expect(a, "7")
+		a.index.Store(500) // others write
+		time.Sleep(61 * time.Second)
+		expect(a, "11") // all up to 10 would have come at once
+		time.Sleep(time.Minute)
+		expect(a, "501")
+		expect(b)
+		// A member that follows nobody may wait for ever.
+		a.alone.Store(true)
+		time.Sleep(time.Minute)
+		expect(a)
+		expect(b, "501")
+		time.Sleep(time.Minute)
+		expect(b, "901")
+		seen.expect(t)
+		cancel()
+		<-seen.done
+		if e, ok := errors.AsType[*kv.WatchError](seen.err); !ok || e.Resume != 901 || !errors.Is(e, context.Canceled) {
+			t.Errorf("watch ended with %v, want %v and 901 to resume from", seen.err, context.Canceled)
+		}
+		c.Close()
 	})
 }
