@@ -9,6 +9,11 @@ import (
 // them: high priority first, then large ones. All draining machines are closed
 // by then, so nothing moves from one to the next. It reports whether any moved.
 func (s *Scheduler) drain() (any bool) {
+	for slot := range s.draining.all {
+		if s.machines[slot].State == Evacuating && s.evacuate(slot) {
+			any = true
+		}
+	}
 	var all []clump
 	for slot := range s.draining.all {
 		for _, c := range s.clumps(slot) {
@@ -25,6 +30,38 @@ func (s *Scheduler) drain() (any bool) {
 	}
 	if any {
 		s.validateAll()
+	}
+	return any
+}
+
+// Drain marks machines as draining, those that are known, and plans: so to
+// speak, what a Scheduler or a Clone of it does once their State is Draining.
+func (s *Scheduler) Drain(ids ...string) Plan {
+	for _, id := range ids {
+		slot, ok := s.slots[id]
+		if !ok || !s.alive.has(slot) || s.draining.has(slot) {
+			continue
+		}
+		m := s.machines[slot].Machine
+		m.State = Draining
+		s.settled = false
+		s.dirty.set(slot)
+		s.change(slot, m)
+	}
+	return s.Plan()
+}
+
+// evacuate takes units from a slot that would stay there while it is only
+// drained. They are pending then.
+func (s *Scheduler) evacuate(slot int) (any bool) {
+	for _, c := range s.clumps(slot) {
+		if s.staysPut(c.units) == nil && !slices.ContainsFunc(c.units, (*unit).pinned) {
+			continue
+		}
+		for _, u := range c.units {
+			s.evict(u, CodeDraining, "")
+		}
+		any = true
 	}
 	return any
 }

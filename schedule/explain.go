@@ -24,7 +24,16 @@ func Explain(c Cluster, unit string) (Explanation, error) {
 	for slot := range s.alive.all {
 		s.admitGlobals(slot)
 	}
-	return s.explain(u), nil
+	return s.explainFully(u), nil
+}
+
+// explainFully is explain, and what would help.
+func (s *Scheduler) explainFully(u *unit) Explanation {
+	e := s.explain(u)
+	if u.active() && !u.spec.Global && u.bound == "" && e.Admitting == 0 {
+		e.WouldFitIf = s.wouldFitIf(u)
+	}
+	return e
 }
 
 // explainUnplaced explains each unit that wants a place and has none.
@@ -131,7 +140,7 @@ func (s *Scheduler) verdictsAside(u *unit) []verdict {
 	machine := func(slot int) Machine { return s.machines[slot].Machine }
 	return []verdict{
 		{CodeCordoned, only(func(slot int) bool { return machine(slot).State != Cordoned || u.spec.Global || slot == u.at })},
-		{CodeDraining, only(func(slot int) bool { return machine(slot).State != Draining || u.spec.Global })},
+		{CodeDraining, only(func(slot int) bool { return !machine(slot).leaving() || u.spec.Global })},
 		{CodeMachineID, except(func(b bitset) { s.keepID(b, u) })},
 		{CodeDedicated, only(func(slot int) bool { return !s.dedicated.has(slot) || machine(slot).dedicatedTo(u.spec) })},
 		{CodeMetadata, only(func(slot int) bool {

@@ -36,7 +36,7 @@ func (s *Scheduler) revive(slot int, m Machine) {
 func (s *Scheduler) describe(slot int) {
 	m := s.machines[slot].Machine
 	s.open.put(slot, m.State == Open)
-	s.draining.put(slot, m.State == Draining)
+	s.draining.put(slot, m.leaving())
 	s.dedicated.put(slot, m.Dedicated != "")
 	s.fitMasks(slot)
 	s.locateAll(slot)

@@ -36,14 +36,20 @@ const (
 	// Draining machines are Cordoned, and their units move to other machines
 	// as far as these can take them. Global units stay.
 	Draining
+	// Evacuating machines are Draining, and units that are not movable, or may
+	// be nowhere else, leave too: those for which there is no other place stop.
+	Evacuating
 )
+
+// leaving reports whether units are to leave.
+func (m Machine) leaving() bool { return m.State == Draining || m.State == Evacuating }
 
 func checkMachine(m Machine) error {
 	if m.ID == "" {
 		return errors.New("machine without an ID")
 	}
 	switch m.State {
-	case Open, Cordoned, Draining:
+	case Open, Cordoned, Draining, Evacuating:
 	default:
 		return fmt.Errorf("machine %q: unknown state %d", m.ID, m.State)
 	}

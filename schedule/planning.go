@@ -65,11 +65,7 @@ func (s *Scheduler) unevennessBars() bool {
 func (s *Scheduler) finish() Plan {
 	var p Plan
 	p.Steps = s.steps(s.movedByName())
-	for _, u := range s.touched {
-		u.trip = s.home
-	}
-	s.order, s.amounts = nil, nil
-	s.touched, s.trips, s.parts, s.victims, s.bouncer = nil, nil, 0, 0, nil
+	s.comeHome()
 	clear(s.dirty)
 	if !s.settled {
 		s.unplaced, s.blocked = s.explainUnplaced(), s.explainBlocked()

@@ -133,6 +133,9 @@ type need struct {
 	groups []string // the spread groups of the units
 	// picky: someone may conflict with it, or hold its ports.
 	picky bool
+	// moving: the others are to be moved, whatever their priority, not to be
+	// pre-empted.
+	moving bool
 }
 
 func newNeed(s *Scheduler, g group) need {
@@ -152,6 +155,9 @@ func (n *need) inTheWay(u *unit) bool {
 // spares reports whether a clump does not leave for the group, whatever its
 // priority.
 func (n *need) spares(c lodger) bool {
+	if n.moving {
+		return !c.mayMove()
+	}
 	if c.fixed || slices.ContainsFunc(c.groups, func(name string) bool { return slices.Contains(n.groups, name) }) {
 		return true
 	}
@@ -170,19 +176,8 @@ func (b *bouncer) leastMess(g group, limit int) (best preemption, ok bool) {
 	if limit <= 0 {
 		return best, false
 	}
-	mask := s.open.copyTo(nil)
-	for i, u := range g.units {
-		if slices.ContainsFunc(g.units[:i], func(v *unit) bool { return u.conflictsWith(v) || u.portsClash(v) }) {
-			return best, false
-		}
-		s.keepSuitable(mask, u)
-		s.keepPeers(mask, u, g.units)
-		s.dropOusted(mask, u)
-		s.dropCrowded(mask, u, g.units)
-		s.dropUneven(mask, u, g.units)
-	}
 	n := newNeed(s, g)
-	for slot := range mask.all {
+	for slot := range s.couldTake(g.units).all {
 		highest, can := b.highestAtLeast(slot, &n)
 		if !can || ok && highest > best.highest {
 			continue
@@ -192,6 +187,22 @@ func (b *bouncer) leastMess(g group, limit int) (best preemption, ok bool) {
 		}
 	}
 	return best, ok
+}
+
+// couldTake is the slots that would take units if others left.
+func (s *Scheduler) couldTake(units []*unit) bitset {
+	mask := s.open.copyTo(nil)
+	for i, u := range units {
+		if slices.ContainsFunc(units[:i], func(v *unit) bool { return u.conflictsWith(v) || u.portsClash(v) }) {
+			return nil
+		}
+		s.keepSuitable(mask, u)
+		s.keepPeers(mask, u, units)
+		s.dropOusted(mask, u)
+		s.dropCrowded(mask, u, units)
+		s.dropUneven(mask, u, units)
+	}
+	return mask
 }
 
 // highestAtLeast is a priority that the most important victim in a slot has at

@@ -32,7 +32,7 @@ func drawMachine(t *rapid.T, id string) schedule.Machine {
 		m.Metadata["rack"] = rack
 	}
 	if rapid.IntRange(0, 3).Draw(t, "state?") == 0 {
-		m.State = rapid.SampledFrom([]schedule.MachineState{schedule.Cordoned, schedule.Draining}).Draw(t, "state")
+		m.State = rapid.SampledFrom([]schedule.MachineState{schedule.Cordoned, schedule.Draining, schedule.Evacuating}).Draw(t, "state")
 	}
 	if rapid.IntRange(0, 9).Draw(t, "dedicated?") == 0 {
 		m.Dedicated = rapid.SampledFrom([]string{"zone=x", "zone=y"}).Draw(t, "dedicated")
@@ -205,13 +205,23 @@ func TestAnUnplacedUnitFitsNowhereAndTheExplanationSaysWhy(t *testing.T) {
 			if e.Admitting != 0 {
 				t.Errorf("%d machines admit the unplaced %s\nplan:\n%s", e.Admitting, e.Unit, p)
 			}
-			if again, err := schedule.Explain(c, e.Unit); err != nil || !reflect.DeepEqual(again, e) {
+			again, err := schedule.Explain(c, e.Unit)
+			again.WouldFitIf = nil
+			if err != nil || !reflect.DeepEqual(again, e) {
 				t.Errorf("Explain after the plan: %v\n%swant, as in the plan:\n%s", err, again, e)
 			}
 		}
+		s := schedule.New(w.opts)
+		must(s.Reset(c))
+		s.Plan()
 		for name, u := range w.units {
 			if u.Active {
 				explanationAgrees(t, c, name)
+			}
+			for _, m := range c.Machines {
+				if got, want := s.WhyNot(name, m.ID), schedule.WhyNot(c, name, m.ID); !reflect.DeepEqual(got, want) && len(got)+len(want) > 0 {
+					t.Errorf("%s on %s: the Scheduler says %v, the cluster %v", name, m.ID, got, want)
+				}
 			}
 		}
 		if t.Failed() {
@@ -301,6 +311,71 @@ func TestBalanceWithoutRequestsIsLeastLoaded(t *testing.T) {
 			t.Errorf("balance:\n%s\nleast-loaded:\n%s\n%+v", got, want, w.cluster())
 		}
 	})
+}
+
+// Whatever an explanation says would help does, one change at a time.
+func TestWhatWouldFitDoesFit(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := drawWorld(t)
+		w.opts = schedule.Options{}
+		w.apply(w.compute(t))
+		for name := range w.units {
+			c := w.cluster()
+			e, err := schedule.Explain(c, name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, change := range e.WouldFitIf {
+				if p := w.with(t, name, change); slices.ContainsFunc(p.Unplaced, func(e schedule.Explanation) bool { return e.Unit == name }) {
+					t.Errorf("%s would fit %s, but then the plan is\n%s%+v", name, change, p, c)
+				}
+			}
+		}
+	})
+}
+
+// with plans for a unit to be placed after a change.
+func (w *world) with(t *rapid.T, name string, change schedule.Change) schedule.Plan {
+	c, o := w.cluster(), w.opts
+	i := slices.IndexFunc(c.Machines, func(m schedule.Machine) bool { return m.ID == change.Machine })
+	m := &c.Machines[i]
+	switch {
+	case change.Reopen:
+		m.State = schedule.Open
+	case change.Metadata != nil:
+		meta := maps.Clone(change.Metadata)
+		maps.Copy(meta, m.Metadata)
+		m.Metadata = meta
+	case change.Free != nil:
+		more := *m.Capacity
+		more.CPU += change.Free.CPU
+		more.Memory += change.Free.Memory
+		more.Disk += change.Free.Disk
+		more.Counters = maps.Clone(more.Counters)
+		for counter, n := range change.Free.Counters {
+			more.Counters[counter] += n
+		}
+		m.Capacity = &more
+	case change.Moves != nil:
+		s := schedule.New(o)
+		must(s.Reset(c))
+		p := s.Rebalance(schedule.Rebalance{Goal: schedule.Fit, Budget: len(change.Moves), Unit: name})
+		moved := 0
+		for _, step := range p.Steps {
+			if slices.Contains(change.Moves, schedule.Move{Unit: step.Unit, To: step.To}) {
+				moved++
+			}
+		}
+		if moved != len(change.Moves) {
+			t.Errorf("%s would fit %s, but the plan is\n%s%+v", name, change, p, c)
+		}
+		return p
+	default:
+		o.Preempt = true
+	}
+	p, err := schedule.Compute(c, o)
+	must(err)
+	return p
 }
 
 func (w *world) forgetRequests() {
@@ -461,8 +536,12 @@ func TestADrainedMachineKeepsOnlyWhatHasNowhereToGo(t *testing.T) {
 		w.apply(p)
 		left := map[string]bool{}
 		for name, id := range w.placed {
-			if m, ok := w.machines[id]; ok && m.State == schedule.Draining {
+			m := w.machines[id]
+			if m.State == schedule.Draining || m.State == schedule.Evacuating {
 				left[name] = true
+			}
+			if m.State == schedule.Evacuating && w.units[name].NotMovable {
+				t.Errorf("%s is still on %s, which is to be left by all", name, id)
 			}
 		}
 		for _, e := range p.Blocked {
@@ -498,8 +577,9 @@ func TestRebalancingEndsAndKeepsToItsBudget(t *testing.T) {
 		s := schedule.New(w.opts)
 		must(s.Reset(w.cluster()))
 		r := schedule.Rebalance{
-			Goal:   rapid.SampledFrom([]schedule.Goal{schedule.Level, schedule.Empty}).Draw(t, "goal"),
+			Goal:   rapid.SampledFrom([]schedule.Goal{schedule.Level, schedule.Empty, schedule.Skew, schedule.Fit}).Draw(t, "goal"),
 			Budget: rapid.IntRange(0, 10).Draw(t, "budget"),
+			Unit:   rapid.SampledFrom(someNames).Draw(t, "unit"),
 		}
 		p := s.Rebalance(r)
 		moves := 0

@@ -71,6 +71,9 @@ type Explanation struct {
 	// Nearest are a few machines, by ID, that fail one code only, and one that
 	// can be helped; left out where Rejected says as much.
 	Nearest []NearMiss `json:"nearest,omitempty"`
+	// WouldFitIf are changes each of which would have a plan place the unit, if
+	// it has no place. Plan.Unplaced and Blocked do not have them: Explain does.
+	WouldFitIf []Change `json:"wouldFitIf,omitempty"`
 	// Stays, of a unit on a draining machine, is why it is not moved even if it
 	// could be.
 	Stays *Reason `json:"stays,omitempty"`
@@ -129,6 +132,9 @@ func (e Explanation) String() string {
 	}
 	for _, n := range e.Nearest {
 		fmt.Fprintf(&b, "nearest: %s, but for %s\n", n.Machine, n.Reason)
+	}
+	for _, c := range e.WouldFitIf {
+		fmt.Fprintf(&b, "would fit: %s\n", c)
 	}
 	return b.String()
 }

@@ -17,6 +17,12 @@ const (
 	// Empty empties machines, those with few units first, into others that are
 	// in use. A machine is emptied whole or not at all.
 	Empty
+	// Skew moves units from domains that have many of their spread group to
+	// those that have few.
+	Skew
+	// Fit moves other units, three at most, to make room for Unit, which has no
+	// place.
+	Fit
 )
 
 // Rebalance is how far to go to improve places that are good enough.
@@ -27,6 +33,8 @@ type Rebalance struct {
 	// MinGain is by how much a move has to lower the largest used share of a
 	// machine, for Level, in 1/2048 of its capacity; 0 means 32, 1/64.
 	MinGain int
+	// Unit is the one to make room for, for Fit.
+	Unit string
 }
 
 const defaultMinGain = wholeShare / 64
@@ -42,19 +50,29 @@ func (s *Scheduler) Rebalance(r Rebalance) Plan {
 	}
 	budget := s.moved() + r.Budget
 	for range maxPasses {
-		improved := false
-		if r.Goal == Empty {
-			improved = s.emptySome(budget)
-		} else {
-			improved = s.level(budget, r.MinGain)
-		}
-		if !improved {
+		if !s.improve(r, budget) {
 			break
 		}
 		s.validateAll()
 		s.place()
 	}
 	return s.finish()
+}
+
+// improve moves units towards a goal, as far as the budget goes, and reports
+// whether it moved any.
+func (s *Scheduler) improve(r Rebalance, budget int) bool {
+	switch r.Goal {
+	case Empty:
+		return s.emptySome(budget)
+	case Skew:
+		return s.evenOut(budget)
+	case Fit:
+		u := s.units[r.Unit]
+		return u != nil && s.isPending(u) && s.makeWay(u, min(maxFitMoves, budget-s.moved()))
+	default:
+		return s.level(budget, r.MinGain)
+	}
 }
 
 // mayMove reports whether a clump may be moved only to improve things.
@@ -103,10 +121,7 @@ func (s *Scheduler) emptyOne(slot int) bool {
 			done = append(done, berth{u, u.bound, u.spec.Given})
 		}
 		if !s.move(c, inUse.copyTo(nil), CodeRebalance) {
-			for _, b := range done {
-				s.rebind(b.unit, "", nil)
-			}
-			s.putBack(done)
+			s.moveBack(done)
 			return false
 		}
 	}
@@ -164,10 +179,7 @@ func (s *Scheduler) relieve(slot, budget int, gain int32) bool {
 		if after < least && before-after >= gain*int32(len(c.units)) {
 			best, least = i, after
 		}
-		for _, b := range berths {
-			s.rebind(b.unit, "", nil)
-		}
-		s.putBack(berths)
+		s.moveBack(berths)
 	}
 	return best >= 0 && s.move(all[best], s.open.copyTo(nil), CodeRebalance)
 }

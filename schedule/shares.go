@@ -158,7 +158,7 @@ func (c Cluster) spreadCounts(u Unit, keys []string) (counts map[string]int, eli
 	}
 	for _, v := range c.Units {
 		m, alive := machines[c.Placed[v.Name]]
-		if d, ok := domainOf(m, keys); ok && alive && m.State != Draining && v.Active && !v.Global && v.Name != u.Name && v.group() == u.group() {
+		if d, ok := domainOf(m, keys); ok && alive && !m.leaving() && v.Active && !v.Global && v.Name != u.Name && v.group() == u.group() {
 			counts[d]++
 		}
 	}

@@ -87,7 +87,7 @@ func detailRequire(u Unit) string { return "not " + u.Require.grouped() }
 // whyNotOpen looks at the state of a machine. A cordoned one keeps what it has.
 func (c Cluster) whyNotOpen(m Machine, u Unit) Reason {
 	switch {
-	case m.State == Draining && !u.Global:
+	case m.leaving() && !u.Global:
 		return Reason{Code: CodeDraining}
 	case m.State == Cordoned && !u.Global && c.Placed[u.Name] != m.ID:
 		return Reason{Code: CodeCordoned}

@@ -18,7 +18,7 @@ import (
 //
 //	options WORD ...    begins anew: balance, least-loaded, pack, preempt, max-victims=N
 //	set                 one change a line; kept from one command to the next:
-//	                      machine ID [cap=RESOURCES] [cordoned] [draining] [dedicated=KEY=VALUE]
+//	                      machine ID [cap=RESOURCES] [cordoned] [draining] [evacuating] [dedicated=KEY=VALUE]
 //	                              [ports=FIRST-LAST] [key=value ...]
 //	                      unit NAME [inactive] [global] [gen=N] [prio=N] [id=ID] [meta=key:value ...]
 //	                                [of=NAME] [conflicts=GLOB] [soft=GLOB] [replaces=GLOB]
@@ -33,7 +33,8 @@ import (
 //	explain NAME        what each machine says of a unit
 //	whynot NAME ID      what one machine says
 //	why NAME            the machines that may take a unit, the best first
-//	rebalance WORD ...  level or empty, budget=N, min-gain=N: a plan that is carried out
+//	drain ID ...        marks machines as draining and plans
+//	rebalance WORD ...  level, empty, skew or fit=UNIT, budget=N, min-gain=N: a plan that is carried out
 //	check               what is wrong with the placements
 //
 // Each plan comes from a Scheduler that was told of the changes, and must be
@@ -111,6 +112,8 @@ func (w *world) run(t *testing.T, d *datadriven.TestData) (string, error) {
 			fmt.Fprintln(&b, c)
 		}
 		return b.String(), nil
+	case "drain":
+		return w.drain(t, d), nil
 	case "rebalance":
 		return w.rebalance(t, d)
 	case "check":
@@ -223,11 +226,33 @@ func (w *world) carryOut(p schedule.Plan) string {
 	return fmt.Sprintf("%skept %d, new %d, moved %d, removed %d, unplaced %d\n", p, st.Kept, st.New, st.Moved, st.Removed, st.Unplaced)
 }
 
+// drain has a Clone plan it first, which changes nothing here.
+func (w *world) drain(t *testing.T, d *datadriven.TestData) string {
+	var ids []string
+	for _, arg := range d.CmdArgs {
+		ids = append(ids, arg.Key)
+	}
+	want := w.live.Clone().Drain(ids...)
+	for _, id := range ids {
+		m := w.machines[id]
+		m.State = schedule.Draining
+		w.machines[id] = m
+	}
+	p := w.live.Drain(ids...)
+	if p.String() != want.String() {
+		t.Errorf("the clone's plan is another:\ngot:\n%s\nwant:\n%s", want, p)
+	}
+	return w.carryOut(p)
+}
+
 func (w *world) rebalance(t *testing.T, d *datadriven.TestData) (string, error) {
 	var r schedule.Rebalance
-	if d.HasArg("empty") {
-		r.Goal = schedule.Empty
+	for goal, word := range map[schedule.Goal]string{schedule.Empty: "empty", schedule.Skew: "skew", schedule.Fit: "fit"} {
+		if d.HasArg(word) {
+			r.Goal = goal
+		}
 	}
+	d.MaybeScanArgs(t, "fit", &r.Unit)
 	d.ScanArgs(t, "budget", &r.Budget)
 	d.MaybeScanArgs(t, "min-gain", &r.MinGain)
 	clone := w.live.Clone().Rebalance(r)
@@ -350,6 +375,8 @@ func parseMachine(f []string) (schedule.Machine, error) {
 			m.State = schedule.Cordoned
 		case "draining":
 			m.State = schedule.Draining
+		case "evacuating":
+			m.State = schedule.Evacuating
 		case "dedicated":
 			m.Dedicated = v
 		case "ports":

@@ -113,7 +113,32 @@ func (s *Scheduler) Explain(unit string) (Explanation, error) {
 		return Explanation{}, fmt.Errorf("unit %q is not in the cluster", unit)
 	}
 	s.link()
-	return s.explain(u), nil
+	return s.explainFully(u), nil
+}
+
+// WhyNot is the function WhyNot for the cluster as the Scheduler has it, after
+// the last plan.
+func (s *Scheduler) WhyNot(unit, machine string) []Reason {
+	u := s.units[unit]
+	switch slot, ok := s.slots[machine]; {
+	case u == nil || !u.known:
+		return []Reason{{Code: CodeUnknown}}
+	case !u.active():
+		return []Reason{{Code: CodeInactive}}
+	case !ok || !s.alive.has(slot):
+		return []Reason{{CodeMachineLost, machine + " is not in the cluster"}}
+	default:
+		s.link()
+		restore := s.stepAside(u)
+		defer restore()
+		var out []Reason
+		for _, v := range s.verdictsAside(u) {
+			if !v.pass.has(slot) {
+				out = append(out, s.reason(u, v.code, []int{slot}))
+			}
+		}
+		return out
+	}
 }
 
 // All yields units and the machines they are placed on, by name of the unit.
