@@ -58,7 +58,7 @@ func (x *txn) record(key string) (*record, error) {
 	}
 	r, err := readRecord(from, key)
 	if err == nil {
-		x.t.cache.put(key, r)
+		x.t.cache.put(key, r, x.indexed) // the batch may have changed it
 		err = x.limitCache()
 	}
 	return r, err
@@ -71,7 +71,7 @@ func (x *txn) limitCache() error {
 		return nil
 	}
 	_, err := x.index()
-	x.t.cache.shrink()
+	x.t.cache.limit()
 	return err
 }
 
@@ -138,7 +138,7 @@ func (x *txn) set(key string, r *record) error {
 	if err := x.b.Set(s.key, s.value, nil); err != nil {
 		return err
 	}
-	x.t.cache.put(key, r)
+	x.t.cache.put(key, r, true)
 	return x.limitCache()
 }
 
@@ -161,7 +161,7 @@ func (x *txn) drop(action kv.Action, key string, old *record) (kv.Event, error) 
 	if err := x.b.Delete(s.key, nil); err != nil {
 		return kv.Event{}, err
 	}
-	x.t.cache.put(key, nil)
+	x.t.cache.put(key, nil, true)
 	if old.dir {
 		if err := x.dropBelow(key); err != nil {
 			return kv.Event{}, err

@@ -23,7 +23,10 @@ func (t *Tree) Get(key string, opts kv.GetOptions) (kv.Event, error) {
 	}
 	defer db.users.Done()
 	if key != "/" {
-		r, err := readRecord(db, key)
+		r, known := t.cache.committed(key)
+		if !known {
+			r, err = readRecord(db, key)
+		}
 		if err != nil {
 			return kv.Event{}, fmt.Errorf("tree: get %q: %w", key, err)
 		}
