@@ -186,13 +186,7 @@ func (n *Node) handleReady(st *loopState) {
 func (n *Node) dispatch(m *raftpb.Message) {
 	switch to := m.GetTo(); to {
 	case raft.LocalAppendThread:
-		if len(m.GetEntries()) > 0 {
-			n.inFlight.Add(1)
-		}
-		if m.GetSnapshot() != nil {
-			n.takingSnapshot = false // the append goroutine ends it
-		}
-		n.appends.push(work{message: m})
+		n.handAppend(m)
 	case raft.LocalApplyThread:
 		n.applies.push(work{message: m})
 	case n.id:
@@ -207,6 +201,27 @@ func (n *Node) dispatch(m *raftpb.Message) {
 		}
 		n.send(m)
 	}
+}
+
+// handAppend gives a storage message to the append goroutine, unless there is
+// nothing to be stored now: with a new commit index the answers go out at once.
+func (n *Node) handAppend(m *raftpb.Message) {
+	if n.appendsLeft.Load() == 0 && m.GetSnapshot() == nil &&
+		n.raftLog.idle(m.GetEntries(), hardState(m), len(m.GetResponses()) > 0) {
+		if h := hardState(m); h != nil {
+			n.raftLog.lastHard = *h
+		}
+		n.release(m.GetResponses())
+		return
+	}
+	if len(m.GetEntries()) > 0 {
+		n.inFlight.Add(1)
+	}
+	if m.GetSnapshot() != nil {
+		n.takingSnapshot = false // the append goroutine ends it
+	}
+	n.appendsLeft.Add(1)
+	n.appends.push(work{message: m})
 }
 
 // send encodes a message for a peer. The append goroutine uses it too.

@@ -41,29 +41,32 @@ type Node struct {
 	raftLog *raftLog
 	members atomic.Pointer[membership] // stored by the apply goroutine
 
-	inbox     inbox
-	appends   workQueue
-	applies   workQueue
-	inFlight  atomic.Int32  // appends with entries handed out and not yet synced
-	trim      atomic.Uint64 // index up to which the append goroutine shall trim the log
-	proposals callQueue
-	changes   callQueue
-	open      openFrames
-	forwards  forwarder
-	reads     readRounds
-	applied   watermark
-	leader    leaderBoard
-	status    atomic.Pointer[Status]
-	position  atomic.Pointer[Position] // of the state machine
-	pos       Position                 // likewise; of the apply goroutine
-	announced uint64                   // term that the loop knows to be applied; likewise
-	snaps     snapshots
-	backing   sync.Mutex // one backup at a time
-	events    events
-	recorder  recorder
-	counters  counters
-	appending gauge // the append goroutine's
-	applying  gauge // the apply goroutine's
+	inbox    inbox
+	appends  workQueue
+	applies  workQueue
+	inFlight atomic.Int32 // appends with entries handed out and not yet synced
+	// appendsLeft counts what the append goroutine has not finished. At 0 its part
+	// of raftLog is the loop's.
+	appendsLeft atomic.Int32
+	trim        atomic.Uint64 // index up to which the append goroutine shall trim the log
+	proposals   callQueue
+	changes     callQueue
+	open        openFrames
+	forwards    forwarder
+	reads       readRounds
+	applied     watermark
+	leader      leaderBoard
+	status      atomic.Pointer[Status]
+	position    atomic.Pointer[Position] // of the state machine
+	pos         Position                 // likewise; of the apply goroutine
+	announced   uint64                   // term that the loop knows to be applied; likewise
+	snaps       snapshots
+	backing     sync.Mutex // one backup at a time
+	events      events
+	recorder    recorder
+	counters    counters
+	appending   gauge // the append goroutine's
+	applying    gauge // the apply goroutine's
 
 	// The rest belongs to the loop.
 	loop           loopState

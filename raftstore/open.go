@@ -151,6 +151,7 @@ func (n *Node) newRaftLog(st LogState, pos Position, ms membership) *raftLog {
 		base:     st.Base,
 		last:     st.Last,
 		lastHard: st.Hard,
+		stored:   st.Hard,
 		conf:     ms.confState(),
 		// The commit index is written lazily and may lag behind the state.
 		hard: &raftpb.HardState{Term: new(st.Hard.Term), Vote: new(st.Hard.Vote), Commit: new(max(st.Hard.Commit, pos.Index))},

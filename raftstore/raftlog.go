@@ -21,7 +21,12 @@ type raftLog struct {
 	// position is what a snapshot would be made of now; nil if there can be none.
 	position func() (Position, membership)
 	reads    *atomic.Uint64 // counts reads from disk
-	lastHard HardState      // of the append goroutine alone
+
+	// The next three belong to the append goroutine, and while that has nothing to
+	// do to the loop.
+	lastHard HardState // the latest
+	stored   HardState // what the store has of it
+	unsynced bool      // the store has been given what it has not synced
 
 	mu   sync.Mutex
 	base LogPosition
@@ -112,18 +117,33 @@ func (l *raftLog) Snapshot() (*raftpb.Snapshot, error) {
 	return snapshotAt(l.position()), nil
 }
 
-// append stores a group and then shows it to raft.
-func (l *raftLog) append(entries []*raftpb.Entry, hard *HardState, sync bool) error {
-	g := LogGroup{Hard: hard, Entries: make([]LogEntry, len(entries))}
-	for i, e := range entries {
-		g.Entries[i] = LogEntry{Index: e.GetIndex(), Term: e.GetTerm(), Kind: entryKind(e.GetType()), Data: e.GetData()}
-	}
-	if err := l.store.Append(g, sync); err != nil {
-		return fmt.Errorf("append to log: %w", err)
-	}
+// idle reports whether append would do nothing to the disk. A new commit index
+// alone can wait: after a crash the log may know less of it than it did.
+func (l *raftLog) idle(entries []*raftpb.Entry, hard *HardState, promised bool) bool {
+	return len(entries) == 0 && (!promised || !l.unsynced) &&
+		(hard == nil || hard.Term == l.stored.Term && hard.Vote == l.stored.Vote)
+}
+
+// append stores a group and then shows it to raft. If others are promised that
+// it is stored it is synced, with all before it.
+func (l *raftLog) append(entries []*raftpb.Entry, hard *HardState, promised bool) error {
 	if hard != nil {
 		l.lastHard = *hard
 	}
+	if l.idle(entries, hard, promised) {
+		return nil
+	}
+	g := LogGroup{Entries: make([]LogEntry, len(entries))}
+	if h := l.lastHard; h != l.stored {
+		g.Hard = &h
+	}
+	for i, e := range entries {
+		g.Entries[i] = LogEntry{Index: e.GetIndex(), Term: e.GetTerm(), Kind: entryKind(e.GetType()), Data: e.GetData()}
+	}
+	if err := l.store.Append(g, promised); err != nil {
+		return fmt.Errorf("append to log: %w", err)
+	}
+	l.stored, l.unsynced = l.lastHard, !promised
 	if len(entries) == 0 {
 		return nil
 	}
@@ -139,7 +159,7 @@ func (l *raftLog) reset(base LogPosition, hard HardState) error {
 	if err := l.store.Append(LogGroup{Base: &base, Hard: &hard}, true); err != nil {
 		return fmt.Errorf("base log at %d: %w", base.Index, err)
 	}
-	l.lastHard = hard
+	l.lastHard, l.stored, l.unsynced = hard, hard, false
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.base, l.last = base, base.Index

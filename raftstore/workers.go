@@ -31,6 +31,7 @@ func (n *Node) appendTurn(batch []work) error {
 	if err := n.appendAll(batch); err != nil {
 		return err
 	}
+	n.appendsLeft.Add(-int32(len(batch)))
 	if to := n.trim.Swap(0); to > 0 {
 		if err := n.raftLog.trim(to); err != nil {
 			return fmt.Errorf("raftstore: %w", err)
@@ -66,7 +67,7 @@ func (n *Node) appendGroup(group []*raftpb.Message) error {
 	}
 	var entries []*raftpb.Entry
 	var hard *HardState
-	sync := false
+	promised := false
 	holding := int32(0)
 	for _, m := range group {
 		if es := m.GetEntries(); len(es) > 0 {
@@ -76,9 +77,9 @@ func (n *Node) appendGroup(group []*raftpb.Message) error {
 		if h := hardState(m); h != nil {
 			hard = h
 		}
-		sync = sync || len(m.GetResponses()) > 0
+		promised = promised || len(m.GetResponses()) > 0
 	}
-	if err := n.raftLog.append(entries, hard, sync); err != nil {
+	if err := n.raftLog.append(entries, hard, promised); err != nil {
 		return fmt.Errorf("raftstore: %w", err)
 	}
 	n.inFlight.Add(-holding)
