@@ -3,6 +3,8 @@ package schedule_test
 import (
 	"crypto/sha256"
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 
 	"github.com/cockroachdb/datadriven"
@@ -162,78 +164,64 @@ func TestDigests(t *testing.T) {
 	})
 }
 
-// Through losses, returns, new metadata and new services: nothing is ever
-// invalid, nothing is left out, and nothing moves that could have stayed.
-func TestChangeMovesNothingButWhatMustMove(t *testing.T) {
-	e := newEstate(1900, 1901, 100, 40)
-	w := newWorld(schedule.Options{})
+// drama is what happens to an estate: machines are lost and come back, change
+// their disks, and services are added.
+type drama struct {
+	estate *estate
+	world  *world
+	rng    splitMix
+	lost   []schedule.Machine
+}
+
+func newDrama(e *estate, seed uint64, o schedule.Options) *drama {
+	d := &drama{estate: e, world: newWorld(o), rng: splitMix(seed)}
+	must(d.world.live.Reset(e.cluster()))
 	for _, m := range e.machines {
-		must(w.setMachine(m))
+		d.world.machines[m.ID] = m
 	}
 	for _, u := range e.units {
-		must(w.setUnit(u))
+		d.world.units[u.Name] = u
 	}
-	w.apply(w.live.Plan())
-	rng := splitMix(1902)
-	var lost []schedule.Machine
-	alive := func() schedule.Machine {
-		for i := rng.intn(len(e.machines)); ; i++ {
-			if m, ok := w.machines[e.machines[i%len(e.machines)].ID]; ok {
-				return m
-			}
+	return d
+}
+
+// next has something happen, and says what; nothing, if it cannot.
+func (d *drama) next() string {
+	w := d.world
+	switch d.rng.pick(4, 3, 2, 1) {
+	case 0:
+		m := d.alive()
+		d.lost = append(d.lost, m)
+		w.removeMachine(m.ID)
+		return "lost " + m.ID
+	case 1:
+		if len(d.lost) == 0 {
+			return ""
 		}
+		i := d.rng.intn(len(d.lost))
+		m := d.lost[i]
+		d.lost = slices.Delete(d.lost, i, i+1)
+		must(w.setMachine(m))
+		return "back " + m.ID
+	case 2:
+		m := d.alive()
+		m.Metadata = maps.Clone(m.Metadata)
+		m.Metadata["disk"] = map[string]string{"hdd": "ssd", "ssd": "hdd"}[m.Metadata["disk"]]
+		must(w.setMachine(m))
+		return "flipped " + m.ID
+	default:
+		for _, u := range d.estate.addService() {
+			must(w.setUnit(u))
+		}
+		return "new service"
 	}
-	for i := range 300 {
-		event := ""
-		switch rng.pick(4, 3, 2, 1) {
-		case 0:
-			m := alive()
-			lost = append(lost, m)
-			w.removeMachine(m.ID)
-			event = "lost " + m.ID
-		case 1:
-			if len(lost) == 0 {
-				continue
-			}
-			j := rng.intn(len(lost))
-			must(w.setMachine(lost[j]))
-			event = "back " + lost[j].ID
-			lost = append(lost[:j], lost[j+1:]...)
-		case 2:
-			m := alive()
-			meta := map[string]string{"disk": "hdd"}
-			if m.Metadata["disk"] == "hdd" {
-				meta["disk"] = "ssd"
-			}
-			for _, key := range []string{"zone", "rack", "arch"} {
-				meta[key] = m.Metadata[key]
-			}
-			must(w.setMachine(schedule.Machine{ID: m.ID, Metadata: meta}))
-			event = "flipped " + m.ID
-		case 3:
-			for _, u := range e.addService() {
-				must(w.setUnit(u))
-			}
-			event = "new service"
-		}
-		evicted := map[string]bool{}
-		for _, v := range schedule.Check(w.cluster()) {
-			evicted[v.Unit] = true
-		}
-		p := w.live.Plan()
-		w.apply(p)
-		for _, s := range p.Steps {
-			if s.From != "" && !evicted[s.Unit] && s.Cause != schedule.CodePeer {
-				t.Errorf("event %d, %s: %s, but the unit could have stayed", i, event, s)
-			}
-		}
-		for _, v := range schedule.Check(w.cluster()) {
-			t.Errorf("event %d, %s: %s", i, event, v)
-		}
-		for _, u := range p.Unplaced {
-			if u.Admitting > 0 {
-				t.Errorf("event %d, %s: %s", i, event, u)
-			}
+}
+
+// alive picks a machine that is not lost.
+func (d *drama) alive() schedule.Machine {
+	for i := d.rng.intn(len(d.estate.machines)); ; i++ {
+		if m, ok := d.world.machines[d.estate.machines[i%len(d.estate.machines)].ID]; ok {
+			return m
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package schedule_test
 
 import (
-	"flag"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,27 +11,24 @@ import (
 	"github.com/strakeproject/strake/schedule"
 )
 
-var all = flag.Bool("schedule.all", false, "judge packing by all instances, not one of each set")
-
-// TestPackUsesFewMachines judges Pack by the classes of the literature, all
-// machines equal and all units new. With -v it prints the comparison, for all
-// instances with -schedule.all.
-func TestPackUsesFewMachines(t *testing.T) {
-	t.Logf("%-28s %6s %6s %8s %10s", "instances", "bound", "asked", "reached", "each")
+// judgePacking judges Pack by the classes of the literature, all machines equal
+// and all units new.
+func judgePacking(b *board) {
 	for _, set := range packingSets {
-		if !*all {
+		name := "machines used, " + set.name
+		accept := set.accept
+		if !b.long {
 			set.count = 1
+			accept = set.short
 		}
 		reached := 0
-		start := time.Now()
-		for _, in := range set.instances(1000) {
-			reached += machinesUsed(t, in.cluster())
+		for _, in := range set.instances(*base) {
+			reached += machinesUsed(b.t, in.cluster())
 		}
-		each := time.Since(start) / time.Duration(set.count)
-		t.Logf("%-28s %6d %6d %8d %10s", set.name, set.bound, set.accept, reached, each.Round(time.Millisecond))
-		if *all && reached > set.accept {
-			t.Errorf("%s: used %d machines, want at most %d", set.name, reached, set.accept)
+		if b.long {
+			name = fmt.Sprintf("%s (bound %d)", name, set.bound)
 		}
+		b.most(name, float64(accept), float64(reached))
 	}
 }
 
@@ -42,24 +38,21 @@ func machinesUsed(t *testing.T, c schedule.Cluster) int {
 	if err != nil || len(p.Unplaced) > 0 {
 		t.Fatalf("got %d unplaced, error %v", len(p.Unplaced), err)
 	}
-	used := map[string]bool{}
 	for _, s := range p.Steps {
 		c.Placed[s.Unit] = s.To
-		used[s.To] = true
 	}
 	for _, v := range schedule.Check(c) {
 		t.Errorf("after the plan: %s", v)
 	}
-	return len(used)
+	return usedMachines(c)
 }
 
-// TestPackIsDense packs 100,000 units on 10,000 machines. Of uneven machines it
-// is their size that counts.
-func TestPackIsDense(t *testing.T) {
-	if !*all {
-		t.Skip("takes long; run with -schedule.all")
+// judgeDensity packs 100,000 units on 10,000 machines. Of uneven machines it is
+// their size that counts.
+func judgeDensity(b *board) {
+	if !b.long {
+		return
 	}
-	t.Logf("%-20s %8s %8s", "units", "asked", "reached")
 	for _, row := range []struct {
 		classes int
 		equal   bool
@@ -72,27 +65,10 @@ func TestPackIsDense(t *testing.T) {
 		{500, false, 4120},
 		{0, false, 4330},
 	} {
-		c := schedule.Cluster{Machines: machinesOf(1601, 10000, row.equal), Units: unitsOf(1602, 100000, row.classes), Placed: map[string]string{}}
-		plan(t, c, schedule.Pack)
-		reached := costOf(c)
-		t.Logf("classes=%-3d equal=%-5v %8.0f %8.0f", row.classes, row.equal, row.accept, reached)
-		if reached > row.accept {
-			t.Errorf("classes=%d equal=%v: machines in use cost %.0f, want at most %.0f", row.classes, row.equal, reached, row.accept)
-		}
+		c := large(row.classes, row.equal)
+		plan(b.t, c, schedule.Pack)
+		b.most(fmt.Sprintf("size of machines used for 100,000 units, classes %d, equal %v", row.classes, row.equal), row.accept, costOf(c))
 	}
-}
-
-// plan carries out the plan of a cluster and returns it.
-func plan(t *testing.T, c schedule.Cluster, strategy schedule.Strategy) schedule.Plan {
-	t.Helper()
-	p, err := schedule.Compute(c, schedule.Options{Strategy: strategy})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range p.Steps {
-		c.Placed[s.Unit] = s.To
-	}
-	return p
 }
 
 // costOf is how many machines of the first shape those in use amount to.
@@ -110,22 +86,15 @@ func costOf(c schedule.Cluster) float64 {
 	return cost
 }
 
-// TestBalanceIsEven places 100,000 units on 10,000 machines.
-func TestBalanceIsEven(t *testing.T) {
-	if !*all {
-		t.Skip("takes long; run with -schedule.all")
+// judgeEvenness balances 100,000 units on 10,000 machines.
+func judgeEvenness(b *board) {
+	if !b.long {
+		return
 	}
-	for _, row := range []struct {
-		equal  bool
-		accept float64
-	}{{true, 49}, {false, 48}} {
-		c := schedule.Cluster{Machines: machinesOf(1601, 10000, row.equal), Units: unitsOf(1602, 100000, 0), Placed: map[string]string{}}
-		plan(t, c, schedule.Balance)
-		most := largestShare(c)
-		t.Logf("equal=%-5v asked %.0f %%, reached %.1f %%", row.equal, row.accept, most)
-		if most > row.accept {
-			t.Errorf("equal=%v: the largest used share is %.1f %%, want at most %.0f %%", row.equal, most, row.accept)
-		}
+	for equal, accept := range map[bool]float64{true: 49, false: 48} {
+		c := large(0, equal)
+		plan(b.t, c, schedule.Balance)
+		b.most(fmt.Sprintf("largest used share (%%), equal %v", equal), accept, largestShare(c))
 	}
 }
 
@@ -148,9 +117,9 @@ func largestShare(c schedule.Cluster) float64 {
 	return 100 * most
 }
 
-// TestConstrainedUnitsFit places services with everything on clusters that are
-// nearly full, and counts what is left over.
-func TestConstrainedUnitsFit(t *testing.T) {
+// judgeConstraints places services with constraints of all kinds on clusters
+// that are nearly full, and counts what is left over.
+func judgeConstraints(b *board) {
 	for _, row := range []struct {
 		machines, services int
 		strategy           schedule.Strategy
@@ -168,28 +137,23 @@ func TestConstrainedUnitsFit(t *testing.T) {
 		{10000, 4000, schedule.LeastLoaded, 0, 0, 0, 348, true},
 		{10000, 4000, schedule.Pack, 0, 0, 0, 348, true},
 	} {
-		if row.long && !*all {
+		if row.long && !b.long {
 			continue
 		}
-		c := newFullEstate(1800, 1801, row.machines, row.services).cluster()
-		start := time.Now()
-		p := plan(t, c, row.strategy)
-		took := time.Since(start)
-		for _, v := range schedule.Check(c) {
-			t.Errorf("%d machines: %s", row.machines, v)
+		c := newFullEstate(*base+800, *base+801, row.machines, row.services).cluster()
+		p := plan(b.t, c, row.strategy)
+		name := fmt.Sprintf("%d services, %d machines, %s: ", row.services, row.machines, strategyName(row.strategy))
+		b.most(name+"violations", 0, float64(len(schedule.Check(c))))
+		b.most(name+"unplaced", float64(row.unplaced), float64(p.Stats.Unplaced))
+		if row.machinesUsed > 0 {
+			b.most(name+"machines", float64(row.machinesUsed), float64(usedMachines(c)))
 		}
-		used := map[string]bool{}
-		for _, id := range c.Placed {
-			used[id] = true
+		if row.cost > 0 {
+			b.most(name+"size of machines used", row.cost, costOf(c))
 		}
-		cost := costOf(c)
-		skew, worst := skewOf(c)
-		t.Logf("%d machines, strategy %d: asked/reached: unplaced %d/%d, machines %d/%d, cost %.0f/%.0f, skew %d/%d, worst 1/%d, in %s",
-			row.machines, row.strategy, row.unplaced, p.Stats.Unplaced, row.machinesUsed, len(used), row.cost, cost, row.skew, skew, worst, took.Round(time.Millisecond))
-		if p.Stats.Unplaced > row.unplaced || row.machinesUsed > 0 && len(used) > row.machinesUsed || row.cost > 0 && cost > row.cost ||
-			skew > row.skew || worst > 1 {
-			t.Errorf("%d machines, strategy %d: not as asked", row.machines, row.strategy)
-		}
+		sum, worst := skewOf(c)
+		b.most(name+"skew", float64(row.skew), float64(sum))
+		b.most(name+"worst skew", 1, float64(worst))
 	}
 }
 
@@ -218,11 +182,52 @@ func skewOf(c schedule.Cluster) (sum, worst int) {
 	return sum, worst
 }
 
-// TestEmptyingMachines lets 60 or 75 of 100 units end on 1,000 machines, and has
-// the rest moved together.
-func TestEmptyingMachines(t *testing.T) {
-	if !*all {
-		t.Skip("takes long; run with -schedule.all")
+// judgeOnline has units come and go, one coming at each tick; those that do not
+// fit are turned away.
+func judgeOnline(b *board) {
+	if !b.long {
+		return
+	}
+	for _, row := range []struct{ machines, accept int }{{180, 90}, {170, 250}, {160, 520}} {
+		b.most(fmt.Sprintf("units turned away of 40,000 that come and go, %d machines, Pack", row.machines), float64(row.accept), float64(turnedAway(b.t, row.machines)))
+	}
+}
+
+func turnedAway(t *testing.T, machines int) int {
+	rng := splitMix(*base + 700)
+	s := schedule.New(schedule.Options{Strategy: schedule.Pack})
+	c := schedule.Cluster{}
+	for i := range machines {
+		c.Machines = append(c.Machines, schedule.Machine{ID: fmt.Sprintf("m%04d", i), Capacity: &schedule.Resources{CPU: 64000, Memory: 256 * gib}})
+	}
+	must(s.Reset(c))
+	const ticks = 40000
+	ends := make([][]string, ticks)
+	away := 0
+	for tick := range ticks {
+		for _, name := range ends[tick] {
+			s.RemoveUnit(name)
+		}
+		cores := int64(1) << rng.pick(30, 30, 20, 12, 6, 2)
+		perCore := int64(2) << rng.pick(35, 45, 20)
+		life := rng.octaves(30, 9)
+		u := schedule.Unit{Name: fmt.Sprintf("u%05d.service", tick), Active: true, Request: schedule.Resources{CPU: 1000 * cores, Memory: gib * cores * perCore}}
+		must(s.SetUnit(u))
+		if p := s.Plan(); len(p.Unplaced) > 0 {
+			s.RemoveUnit(u.Name)
+			away++
+		} else if tick+life < ticks {
+			ends[tick+life] = append(ends[tick+life], u.Name)
+		}
+	}
+	return away
+}
+
+// judgeEmptying lets 60 or 75 of 100 units end on 1,000 machines, and has the
+// rest moved together.
+func judgeEmptying(b *board) {
+	if !b.long {
+		return
 	}
 	for _, row := range []struct{ kept, budget, accept int }{
 		{40, 200, 936},
@@ -232,12 +237,12 @@ func TestEmptyingMachines(t *testing.T) {
 		{25, 1000, 585},
 		{25, 1 << 30, 176},
 	} {
-		c := schedule.Cluster{Machines: machinesOf(1601, 1000, true), Placed: map[string]string{}}
-		rng := splitMix(1950)
+		c := schedule.Cluster{Machines: machinesOf(*base+601, 1000, true), Placed: map[string]string{}}
+		rng := splitMix(*base + 950)
 		for i := range 16000 {
 			c.Units = append(c.Units, schedule.Unit{Name: fmt.Sprintf("u%05d.service", i), Active: true, Request: rng.request()})
 		}
-		plan(t, c, schedule.LeastLoaded)
+		plan(b.t, c, schedule.LeastLoaded)
 		c.Units = slices.DeleteFunc(c.Units, func(u schedule.Unit) bool {
 			gone := rng.intn(100) >= row.kept
 			if gone {
@@ -253,69 +258,72 @@ func TestEmptyingMachines(t *testing.T) {
 		for _, step := range p.Steps {
 			c.Placed[step.Unit] = step.To
 		}
-		used := map[string]bool{}
-		for _, id := range c.Placed {
-			used[id] = true
-		}
 		again := s.Rebalance(schedule.Rebalance{Goal: schedule.Empty, Budget: row.budget})
-		t.Logf("kept %d %%, budget %d: asked %d, reached %d machines with %d moves in %s", row.kept, row.budget, row.accept, len(used), len(p.Steps), took.Round(time.Millisecond))
-		if len(used) > row.accept || len(p.Steps) > row.budget || len(p.Steps) < row.budget && len(again.Steps) > 0 {
-			t.Errorf("kept %d %%, budget %d: not as asked; a second call moves %d", row.kept, row.budget, len(again.Steps))
+		name := fmt.Sprintf("%d %% of 16,000 units kept, moved together, budget %d: ", row.kept, row.budget)
+		b.most(name+"machines", float64(row.accept), float64(usedMachines(c)))
+		b.most(name+"moves", float64(row.budget), float64(len(p.Steps)))
+		if len(p.Steps) < row.budget && len(again.Steps) > 0 {
+			b.t.Errorf("%sa second call moves %d", name, len(again.Steps))
 		}
+		b.within(name+"time", 300*time.Millisecond, took)
 	}
 }
 
-// TestPreemptionMakesLittleMess fills machines with units of low priority, and
-// then has one large unit of high priority for each.
-func TestPreemptionMakesLittleMess(t *testing.T) {
+// judgePreemption fills machines with units of low priority, and then has one
+// large unit of high priority for each. Victims that are replaced at the cost of
+// units of yet lower priority are not counted.
+func judgePreemption(b *board) {
 	for _, row := range []struct {
 		machines, accept int
 		long             bool
 	}{{100, 498, false}, {500, 1939, true}} {
-		if row.long && !*all {
+		if row.long && !b.long {
 			continue
 		}
-		rng := splitMix(1970)
-
-		s := schedule.New(schedule.Options{Preempt: true, MaxVictims: 1 << 30})
-		for _, m := range machinesOf(1601, row.machines, true) {
-			must(s.SetMachine(m))
-		}
-		for i, misses := 0, 0; misses < 200; i++ {
-			u := schedule.Unit{Name: fmt.Sprintf("u%05d.service", i), Active: true, NotPreemptible: true, Request: rng.request(), Priority: rng.intn(3)}
-			must(s.SetUnit(u))
-			if p := s.Plan(); len(p.Unplaced) > 0 {
-				s.RemoveUnit(u.Name)
-				s.Plan()
-				misses++
-				continue
-			}
-			u.NotPreemptible = false
-			must(s.SetUnit(u))
-		}
-		s.Plan()
-		for i := range row.machines {
-			must(s.SetUnit(schedule.Unit{
-				Name: fmt.Sprintf("v%05d.service", i), Active: true, Priority: 10,
-				Request: schedule.Resources{CPU: 1000 * int64(rng.between(4, 16)), Memory: gib * int64(rng.between(4, 32)), Counters: map[string]int64{"slots": 1}},
-			}))
-		}
+		s := filledByPriority(row.machines)
 		start := time.Now()
 		p := s.Plan()
 		took := time.Since(start)
-		direct, cascaded := 0, 0
+		victims, failed := 0, 0
 		for _, step := range p.Steps {
-			switch {
-			case step.Cause == schedule.CodePreempted && step.By[0] == 'v':
-				direct++
-			case step.Cause == schedule.CodePreempted:
-				cascaded++
+			if step.Cause == schedule.CodePreempted && step.By[0] == 'v' {
+				victims++
 			}
 		}
-		failed := slices.ContainsFunc(p.Unplaced, func(e schedule.Explanation) bool { return e.Unit[0] == 'v' })
-		t.Logf("%d machines: asked %d victims, reached %d and %d of these, in %s", row.machines, row.accept, direct, cascaded, took.Round(time.Millisecond))
-		if failed || direct > row.accept {
-			t.Errorf("%d machines: %d victims, failed %v", row.machines, direct, failed)
+		for _, e := range p.Unplaced {
+			if e.Unit[0] == 'v' {
+				failed++
+			}
 		}
+		name := fmt.Sprintf("one large unit for each of %d full machines: ", row.machines)
+		b.most(name+"victims", float64(row.accept), float64(victims))
+		b.most(name+"failed", 0, float64(failed))
+		b.within(name+"time", time.Duration(row.machines)*time.Millisecond, took)
 	}
+}
+
+func filledByPriority(machines int) *schedule.Scheduler {
+	rng := splitMix(*base + 970)
+	s := schedule.New(schedule.Options{Preempt: true, MaxVictims: 1 << 30})
+	must(s.Reset(schedule.Cluster{Machines: machinesOf(*base+601, machines, true)}))
+	for i, misses := 0, 0; misses < 200; i++ {
+		u := schedule.Unit{Name: fmt.Sprintf("u%05d.service", i), Active: true, NotPreemptible: true, Request: rng.request(), Priority: rng.intn(3)}
+		must(s.SetUnit(u))
+		if p := s.Plan(); len(p.Unplaced) > 0 {
+			s.RemoveUnit(u.Name)
+			s.Plan()
+			misses++
+			continue
+		}
+		u.NotPreemptible = false
+		must(s.SetUnit(u))
+	}
+	s.Plan()
+	for i := range machines {
+		must(s.SetUnit(schedule.Unit{
+			Name: fmt.Sprintf("v%05d.service", i), Active: true, Priority: 10,
+			Request: schedule.Resources{CPU: 1000 * int64(rng.between(4, 16)), Memory: gib * int64(rng.between(4, 32)), Counters: map[string]int64{"slots": 1}},
+		}))
+	}
+	return s
 }
