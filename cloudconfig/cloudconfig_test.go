@@ -16,6 +16,7 @@ import (
 // The transcripts give texts and show what Validate and Parse make of them.
 //
 //	config [crlf]    the text is the input
+//	breaks           <NEL>, <LS> and <CR> in it stand for these characters
 //	file name=NAME   the text is testdata/configs/NAME
 func TestTranscripts(t *testing.T) {
 	datadriven.Walk(t, "testdata/transcripts", func(t *testing.T, path string) {
@@ -27,6 +28,9 @@ func TestTranscripts(t *testing.T) {
 					text = strings.ReplaceAll(text, "\n", "\r\n") + "\r\n"
 				}
 				return outcome([]byte(text))
+			case "breaks":
+				replaced := strings.NewReplacer("<NEL>", "\u0085", "<LS>", "\u2028", "<CR>", "\r").Replace(td.Input)
+				return outcome([]byte(replaced))
 			case "file":
 				var name string
 				td.ScanArgs(t, "name", &name)

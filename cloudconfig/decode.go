@@ -1,6 +1,7 @@
 package cloudconfig
 
 import (
+	"bytes"
 	"fmt"
 	"regexp"
 	"strings"
@@ -83,10 +84,13 @@ func document(data []byte) (*yaml.Node, *Error) {
 	if kind := KindOf(data); kind != KindCloudConfig {
 		return nil, kindError(data, kind)
 	}
+	data = bytes.ReplaceAll(data, []byte("\r"), nil) // wherever they come from, lines end in LF
+	lines := countLines(data)
 	var doc yaml.Node
 	if err := yaml.Unmarshal(data, &doc); err != nil {
-		return nil, syntaxError(data, err)
+		return nil, syntaxError(data, err, lines)
 	}
+	lines.correct(&doc)
 	if err := elision(data); err != nil {
 		return nil, err
 	}

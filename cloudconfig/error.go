@@ -57,10 +57,10 @@ func kindError(data []byte, kind Kind) *Error {
 const unknownKind = `must be "#cloud-config" or begin with "#!"`
 
 // syntaxError is the Error for what the YAML parser said of data.
-func syntaxError(data []byte, err error) *Error {
+func syntaxError(data []byte, err error, lines lineTable) *Error {
 	e := &Error{Line: 1, Reason: strings.TrimPrefix(err.Error(), "yaml: ")}
 	if load, ok := errors.AsType[*yaml.LoadError](err); ok && load.Mark.Line > 0 {
-		e.Line, e.Column, e.Reason = load.Mark.Line, load.Mark.Column, load.Message
+		e.Line, e.Column, e.Reason = lines.line(load.Mark.Line), load.Mark.Column, load.Message
 	} else if line, column, ok := badRune(data); ok {
 		e.Line, e.Column = line, column
 	}

@@ -34,18 +34,15 @@ func (p *planner) installInto(links map[string]string, e enabling, depth int) er
 		}
 		return all
 	}
-	instance := e.unit
-	if name.IsTemplate() {
-		if d := words("DefaultInstance"); len(d) > 0 {
-			instance = strings.TrimSuffix(e.unit, name.Suffix()) + d[len(d)-1] + name.Suffix()
-		}
+	if d := words("DefaultInstance"); name.IsTemplate() && len(d) > 0 {
+		name = unit.Name(strings.TrimSuffix(e.unit, name.Suffix()) + d[len(d)-1] + name.Suffix())
 	}
-	if unit.Name(instance).Instance() != "" || !name.IsTemplate() {
+	if !name.IsTemplate() {
 		for _, by := range []struct{ key, suffix string }{
 			{"WantedBy", ".wants"}, {"RequiredBy", ".requires"}, {"UpheldBy", ".upholds"},
 		} {
 			for _, target := range words(by.key) {
-				links[path.Join(dir, target+by.suffix, instance)] = file
+				links[path.Join(dir, target+by.suffix, string(name))] = file
 			}
 		}
 	}

@@ -254,20 +254,13 @@ func (p *planner) compare() error {
 		if w.path == "" {
 			continue
 		}
-		step, err := p.difference(w)
-		if err != nil {
-			return fmt.Errorf("look at %s: %w", w.path, err)
-		}
-		if step != nil {
+		if step := p.difference(w); step != nil {
 			steps = append(steps, *step)
 		}
 	}
 	var gone []Step
 	if !p.options.Keep {
-		var err error
-		if gone, err = p.leftovers(); err != nil {
-			return err
-		}
+		gone = p.leftovers()
 		p.stops(gone)
 		p.disables()
 	}
@@ -278,11 +271,11 @@ func (p *planner) compare() error {
 }
 
 // difference returns the step to what is wanted at a path; nil if it is so.
-func (p *planner) difference(w want) (*Step, error) {
+func (p *planner) difference(w want) *Step {
 	s := Step{Target: w.path, Unit: w.unit, Link: w.link, Problem: w.fault, owned: !w.keep}
 	now, err := p.view.look(w.path)
-	if err != nil {
-		return nil, err
+	if err != nil && w.fault == "" {
+		s.Problem = err.Error()
 	}
 	switch now.kind {
 	case regular:
@@ -299,22 +292,22 @@ func (p *planner) difference(w want) (*Step, error) {
 	switch w.kind {
 	case absent:
 		s.Op = OpRemove
-		if now.kind != link && now.kind != regular {
-			return nil, nil
+		if now.kind != link && now.kind != regular && err == nil {
+			return nil
 		}
 	case link:
 		s.Op = OpLink
 		if now.kind == link && now.content == w.link && w.fault == "" {
-			return nil, nil
+			return nil
 		}
 	default:
 		s.Op, s.File = OpWrite, &w.file
 		if w.fault == "" && now.kind == regular && !now.large && now.content == w.file.Content && now.mode == w.file.Mode &&
 			p.sameOwner(now, w.file.Owner, was.Owner) {
-			return nil, nil
+			return nil
 		}
 	}
-	return &s, nil
+	return &s
 }
 
 // sameOwner reports whether a file has the owner that is wanted. Without a wish
@@ -330,18 +323,24 @@ func (p *planner) sameOwner(now entry, owner, before string) bool {
 
 // leftovers returns the steps that remove what earlier runs have made and
 // nobody wants now.
-func (p *planner) leftovers() ([]Step, error) {
+func (p *planner) leftovers() []Step {
 	var steps []Step
+	wanted := p.places()
 	for _, name := range slices.Sorted(maps.Keys(p.before.Files)) {
 		if _, ok := p.wants[name]; ok {
 			continue
 		}
-		now, err := p.view.look(name)
-		if err != nil {
-			return nil, fmt.Errorf("look at %s: %w", name, err)
-		}
 		was := p.before.Files[name]
+		if other, ok := wanted[p.place(name)]; ok { // the same file by another path
+			p.plan.state.Files[other] = was
+			delete(p.plan.state.Files, name)
+			continue
+		}
+		now, err := p.view.look(name)
 		switch {
+		case err != nil:
+			p.note("%s is left: %v", name, err)
+			continue
 		case now.kind == absent:
 		case now.kind != regular || now.large || hashOf(now.content) != was.SHA256:
 			p.note("%s is left: somebody changed it since it was written", name)
@@ -361,16 +360,31 @@ func (p *planner) leftovers() ([]Step, error) {
 			continue
 		}
 		now, err := p.view.look(name)
-		if err != nil {
-			return nil, fmt.Errorf("look at %s: %w", name, err)
-		}
-		if now.kind != link || now.content != p.before.Links[name] {
+		if err != nil || now.kind != link || now.content != p.before.Links[name] {
 			delete(p.plan.state.Links, name)
 			continue
 		}
 		steps = append(steps, Step{Op: OpRemove, Target: name, Unit: unitOf(name), owned: true, Old: &Existing{Link: now.content}})
 	}
-	return steps, nil
+	return steps
+}
+
+// place is where a path leads, for telling whether two are the same.
+func (p *planner) place(name string) string {
+	at, err := p.view.resolve(name, false)
+	if err != nil {
+		return name
+	}
+	return at
+}
+
+// places returns the wanted paths by where they lead.
+func (p *planner) places() map[string]string {
+	places := make(map[string]string)
+	for name := range p.wants {
+		places[p.place(name)] = name
+	}
+	return places
 }
 
 // unitOf returns the unit that a file configures: its own text, a drop-in, or

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/strakeproject/strake/unit"
 )
 
 const networkd = "systemd-networkd.service"
@@ -66,7 +68,7 @@ func (p *planner) unit(u Unit) error {
 	}
 	dir := unitDir(u.Name, u.Runtime)
 	if strings.ContainsAny(u.Name, "/\x00") || u.Name == "." || u.Name == ".." {
-		p.step(Step{Op: OpWrite, Target: u.Name, Problem: strconv.Quote(u.Name) + " is no name of a unit"})
+		p.step(Step{Op: OpWrite, Target: u.Name, Unit: u.Name, Problem: strconv.Quote(u.Name) + " is no name of a unit"})
 		return nil
 	}
 	if u.Content != "" {
@@ -152,11 +154,10 @@ func (f unitFault) Error() string { return string(f) }
 // findUnit returns the path and text of a unit as it will stand; an instance is
 // found by its template. The error is one that systemd would give.
 func (p *planner) findUnit(name string) (file, text string, err error) {
-	names := []string{name}
-	if prefix, rest, ok := strings.Cut(name, "@"); ok && path.Ext(rest) != rest {
-		names = append(names, prefix+"@"+path.Ext(name))
-	}
-	for _, name := range names {
+	for _, name := range []string{name, template(name)} {
+		if name == "" {
+			continue
+		}
 		for _, dir := range unitDirs {
 			file := path.Join(dir, name)
 			if i, ok := p.wants[file]; ok {
@@ -307,7 +308,8 @@ func (p *planner) commands() error {
 		p.action(u, touched)
 	}
 	for _, unit := range slices.Sorted(maps.Keys(touched)) {
-		if !named[unit] && !stopped[unit] && path.Ext(unit) == ".service" && !p.masked(unit) {
+		// Whatever runs this must not be restarted by itself.
+		if !named[unit] && !stopped[unit] && path.Ext(unit) == ".service" && !strings.Contains(unit, "cloudinit") && p.mayRun(unit) {
 			p.step(Step{Op: OpCommand, Target: unit, Unit: unit, Command: "try-restart", Changed: true})
 		}
 	}
@@ -331,11 +333,24 @@ func (p *planner) action(u Unit, touched map[string]bool) {
 	p.step(s)
 }
 
-// masked reports whether a unit will be masked.
-func (p *planner) masked(unit string) bool {
-	_, _, err := p.findUnit(unit)
-	return err != nil
+// mayRun reports whether a unit was there before and is not masked from now on.
+func (p *planner) mayRun(unit string) bool {
+	if _, _, err := p.findUnit(unit); err != nil {
+		return false
+	}
+	for _, name := range []string{unit, template(unit)} {
+		for _, dir := range unitDirs {
+			if now, err := p.view.look(path.Join(dir, name)); name != "" && err == nil && now.kind != absent {
+				return true
+			}
+		}
+	}
+	return false
 }
+
+// template returns the name of the template that a unit is an instance of; empty
+// if it is none.
+func template(name string) string { return unit.Name(name).Template() }
 
 // scripts adds the steps that run the scripts; files has put them in place.
 func (p *planner) scripts() error {

@@ -119,6 +119,7 @@ func (p *planner) changeUser(u User, now *account) {
 	}
 	if u.PasswordHash != "" && (now.hashIsUnreadable || now.hash != u.PasswordHash) {
 		p.step(Step{Op: OpPassword, Target: u.Name, Argv: []string{"chpasswd", "-e"}, Stdin: u.Name + ":" + u.PasswordHash + "\n"})
+		now.hash, now.hashIsUnreadable = u.PasswordHash, false
 	}
 }
 

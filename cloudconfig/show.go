@@ -72,7 +72,7 @@ func (s Step) writeText() string {
 	switch base := path.Base(s.Target); {
 	case s.Unit == "" || s.Target == flannelOptions:
 		return fmt.Sprintf("Writing file to %q", s.Target)
-	case base == s.Unit:
+	case base == s.Unit, s.Target == s.Unit:
 		return fmt.Sprintf("Writing unit %q to filesystem", s.Unit)
 	default:
 		return fmt.Sprintf("Writing drop-in unit %q to filesystem", base)
@@ -166,7 +166,8 @@ func (s Step) diff() string {
 		after = s.File.Content
 		secret = secret || s.File.Mode&0o004 == 0
 	}
-	fmt.Fprintf(&b, "--- %s%s\n+++ %s%s\n", from, s.Old.attributes(), to, s.File.attributes())
+	owned := s.File != nil && s.File.Owner != ""
+	fmt.Fprintf(&b, "--- %s%s\n+++ %s%s\n", from, s.Old.attributes(owned), to, s.File.attributes())
 	switch {
 	case before == after:
 	case secret:
@@ -187,12 +188,13 @@ func (e *Existing) text() string {
 	return e.Content
 }
 
-// attributes of a file before a step, shown behind its name.
-func (e *Existing) attributes() string {
+// attributes of a file before a step, shown behind its name, with its owner if
+// that matters.
+func (e *Existing) attributes(owned bool) string {
 	if e == nil || e.Link != "" {
 		return ""
 	}
-	if e.UID > 0 || e.GID > 0 {
+	if owned && e.UID >= 0 {
 		return fmt.Sprintf("\t%04o %d:%d", e.Mode, e.UID, e.GID)
 	}
 	return fmt.Sprintf("\t%04o", e.Mode)

@@ -118,11 +118,11 @@ func (m *Machine) boot(ctx context.Context, c Config) error {
 	if err := m.start(c.Programs); err != nil {
 		return err
 	}
-	stop := context.AfterFunc(ctx, func() { ready.SetReadDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { _ = ready.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	go func() { // ends with the machine
 		<-m.ended
-		ready.Close()
+		_ = ready.Close()
 	}()
 	return m.await(ctx, ready)
 }
@@ -248,7 +248,7 @@ func (m *Machine) Close() {
 			_ = m.nspawn.Kill()
 			<-m.ended
 		}
-		os.RemoveAll(m.dir)
+		_ = os.RemoveAll(m.dir)
 	})
 }
 

@@ -96,7 +96,7 @@ func TestABootThatIsGivenUpLeavesNothingBehind(t *testing.T) {
 func TestAMachineThatShutsDownEndsItsPrograms(t *testing.T) {
 	t.Parallel()
 	m := boot(t, machinelab.Config{})
-	go m.Run(t.Context(), "", "systemctl", "poweroff", "--force", "--force")
+	go func() { _, _ = m.Run(t.Context(), "", "systemctl", "poweroff", "--force", "--force") }()
 	if _, err := m.Run(t.Context(), "", "sleep", "infinity"); err == nil {
 		t.Error("a program went on without its machine")
 	}
