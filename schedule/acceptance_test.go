@@ -80,7 +80,9 @@ func (b *board) print() {
 	for _, r := range b.rows {
 		fmt.Fprintln(w, strings.Join(r[:], "\t"))
 	}
-	w.Flush()
+	if err := w.Flush(); err != nil {
+		b.t.Error(err)
+	}
 	b.t.Log("\n" + text.String())
 }
 
@@ -238,7 +240,7 @@ func heap() int64 {
 
 // judgeChange follows a cluster through events.
 func judgeChange(b *board) {
-	sizes := [][2]int{{40, 12}}
+	sizes := [][2]int{{60, 10}}
 	if b.long {
 		sizes = [][2]int{{1000, 400}, {10000, 4000}}
 	}
