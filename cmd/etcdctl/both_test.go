@@ -42,7 +42,7 @@ func TestBothToolsSayTheSameOfBothServers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ourServer := buildServer(t)
+	ourServer := server(t)
 	for _, tool := range []struct {
 		name, path string
 		missing    string
@@ -93,16 +93,6 @@ func original(name, not string) string {
 		}
 	}
 	return ""
-}
-
-// buildServer builds this project's server.
-func buildServer(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", dir, "../etcd").CombinedOutput(); err != nil {
-		t.Fatalf("build the server: %v\n%s", err, out)
-	}
-	return filepath.Join(dir, "etcd")
 }
 
 // session is a server of its own for one transcript, and a tool.

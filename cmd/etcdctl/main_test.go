@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"sync"
@@ -18,11 +21,49 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"etcdctl": main})
+	testscript.Main(withServer{m}, map[string]func(){"etcdctl": main})
+}
+
+// withServer runs the tests, and removes the server if they have had it built.
+type withServer struct{ *testing.M }
+
+func (w withServer) Run() int {
+	status := w.M.Run()
+	if built.path != "" {
+		_ = os.RemoveAll(filepath.Dir(built.path))
+	}
+	return status
+}
+
+// built is this project's server, once a test has asked for it.
+var built struct {
+	once sync.Once
+	path string
+	err  error
+}
+
+// server returns the path of this project's server.
+func server(t *testing.T) string {
+	t.Helper()
+	built.once.Do(func() {
+		dir, err := os.MkdirTemp("", "etcdctl-test-")
+		if err != nil {
+			built.err = err
+			return
+		}
+		built.path = filepath.Join(dir, "etcd")
+		if out, err := exec.Command("go", "build", "-o", built.path, "../etcd").CombinedOutput(); err != nil {
+			built.err = fmt.Errorf("build the server: %w\n%s", err, out)
+		}
+	})
+	if built.err != nil {
+		t.Fatal(built.err)
+	}
+	return built.path
 }
 
 // TestScripts runs each script in testdata against a server of its own, which
-// ETCDCTL_ENDPOINTS and URL name. Beside the usual commands there are
+// ETCDCTL_ENDPOINTS and URL name. URL2 names another one. Beside the usual commands there are
 //
 //	status N COMMAND...     runs a command that must exit with this status
 //	polled N                waits until N watches have begun in all
@@ -30,9 +71,9 @@ func TestMain(m *testing.M) {
 //	leaderless              takes the leader away
 //	sick                    makes the server unhealthy
 func TestScripts(t *testing.T) {
-	command := func(do func(s *server, args []string) error) func(*testscript.TestScript, bool, []string) {
+	command := func(do func(s *fakeServer, args []string) error) func(*testscript.TestScript, bool, []string) {
 		return func(ts *testscript.TestScript, _ bool, args []string) {
-			ts.Check(do(ts.Value(serverKey{}).(*server), args))
+			ts.Check(do(ts.Value(serverKey{}).(*fakeServer), args))
 		}
 	}
 	testscript.Run(t, testscript.Params{
@@ -45,15 +86,21 @@ func TestScripts(t *testing.T) {
 			env.Defer(s.close)
 			env.Setenv("ETCDCTL_ENDPOINTS", s.http.URL)
 			env.Setenv("URL", s.http.URL)
+			other, err := newServer()
+			if err != nil {
+				return err
+			}
+			env.Defer(other.close)
+			env.Setenv("URL2", other.http.URL)
 			env.Values[serverKey{}] = s
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status":     status,
-			"polled":     command((*server).polled),
-			"member":     command((*server).member),
-			"leaderless": command((*server).leaderless),
-			"sick":       command((*server).sick),
+			"polled":     command((*fakeServer).polled),
+			"member":     command((*fakeServer).member),
+			"leaderless": command((*fakeServer).leaderless),
+			"sick":       command((*fakeServer).sick),
 		},
 	})
 }
@@ -77,9 +124,9 @@ func status(ts *testscript.TestScript, _ bool, args []string) {
 
 type serverKey struct{}
 
-// server is a store in memory behind the HTTP API, of a cluster that says what
+// fakeServer is a store in memory behind the HTTP API, of a cluster that says what
 // the script wants it to.
-type server struct {
+type fakeServer struct {
 	store *tree.Local
 	http  *httptest.Server
 
@@ -91,12 +138,12 @@ type server struct {
 	failure error
 }
 
-func newServer() (*server, error) {
+func newServer() (*fakeServer, error) {
 	store, err := tree.NewLocal()
 	if err != nil {
 		return nil, err
 	}
-	s := &server{store: store, leader: 0x2e1259d415f2a040}
+	s := &fakeServer{store: store, leader: 0x2e1259d415f2a040}
 	s.begun = sync.NewCond(&s.mu)
 	api := httpapi.New(httpapi.Config{Store: store, Cluster: s})
 	s.http = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -116,7 +163,7 @@ func newServer() (*server, error) {
 // watchWriter counts a watch once its headers are sent.
 type watchWriter struct {
 	http.ResponseWriter
-	server *server
+	server *fakeServer
 }
 
 func (w *watchWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
@@ -129,13 +176,13 @@ func (w *watchWriter) WriteHeader(status int) {
 	w.server.begun.Broadcast()
 }
 
-func (s *server) close() {
+func (s *fakeServer) close() {
 	s.http.CloseClientConnections()
 	s.http.Close()
 	_ = s.store.Close()
 }
 
-func (s *server) polled(args []string) error {
+func (s *fakeServer) polled(args []string) error {
 	n, err := strconv.Atoi(args[0])
 	if err != nil {
 		return err
@@ -148,7 +195,7 @@ func (s *server) polled(args []string) error {
 	return nil
 }
 
-func (s *server) member(args []string) error {
+func (s *fakeServer) member(args []string) error {
 	id, err := strconv.ParseUint(args[0], 16, 64)
 	if err != nil {
 		return err
@@ -161,14 +208,14 @@ func (s *server) member(args []string) error {
 	return nil
 }
 
-func (s *server) leaderless([]string) error {
+func (s *fakeServer) leaderless([]string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.leader = 0
 	return nil
 }
 
-func (s *server) sick([]string) error {
+func (s *fakeServer) sick([]string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.failure = errors.New("no quorum")
@@ -177,22 +224,22 @@ func (s *server) sick([]string) error {
 
 // The rest makes it an httpapi.Cluster.
 
-func (s *server) ClusterID() uint64          { return 0xcdf818194e3a8c32 }
-func (s *server) Raft() (index, term uint64) { return 1, 1 }
+func (s *fakeServer) ClusterID() uint64          { return 0xcdf818194e3a8c32 }
+func (s *fakeServer) Raft() (index, term uint64) { return 1, 1 }
 
-func (s *server) Members() []httpapi.Member {
+func (s *fakeServer) Members() []httpapi.Member {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.members)
 }
 
-func (s *server) Leader() uint64 {
+func (s *fakeServer) Leader() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.leader
 }
 
-func (s *server) CheckHealth(context.Context) error {
+func (s *fakeServer) CheckHealth(context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.failure
