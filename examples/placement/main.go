@@ -82,7 +82,7 @@ func run(w io.Writer, f flags) (whole bool, err error) {
 	after := outcome(c, p, s)
 	printSteps(w, p)
 	printMachines(w, c, after)
-	printTrouble(w, p)
+	printTrouble(w, p, s)
 	if err := f.explain(w, after, s); err != nil {
 		return false, err
 	}

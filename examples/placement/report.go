@@ -209,9 +209,13 @@ func size(n int64) string {
 	return strings.TrimSuffix(strconv.FormatFloat(f, 'f', 1, 64), ".0") + units[i]
 }
 
-// printTrouble prints why units are nowhere, or stay where they should not.
-func printTrouble(w io.Writer, p schedule.Plan) {
+// printTrouble prints why units are nowhere, or stay where they should not, and
+// what would help.
+func printTrouble(w io.Writer, p schedule.Plan, s *schedule.Scheduler) {
 	for _, e := range p.Unplaced {
+		if more, err := s.Explain(e.Unit); err == nil {
+			e = more
+		}
 		fmt.Fprint(w, "\n", e)
 	}
 	for _, e := range p.Blocked {
