@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/strakeproject/strake/cmd/fleetctl/internal/remote"
 	"github.com/strakeproject/strake/schedule/api"
 )
 
@@ -20,12 +21,18 @@ const defaultEndpoint = api.DefaultEndpoint
 type globals struct {
 	Endpoint       string  `env:"FLEETCTL_ENDPOINT" default:"${endpoint}" placeholder:"URL" help:"Where fleetd is: unix:///PATH, http://HOST:PORT or https://HOST:PORT."`
 	Driver         string  `env:"FLEETCTL_DRIVER" default:"API" help:"How to reach the cluster; the only way is API."`
-	Tunnel         string  `env:"FLEETCTL_TUNNEL" hidden:""`
+	Tunnel         string  `env:"FLEETCTL_TUNNEL" placeholder:"HOST[:PORT]" help:"Reach the cluster through this host, over SSH."`
 	KeyFile        string  `env:"FLEETCTL_KEY_FILE" placeholder:"PATH" help:"Key of the client certificate, for https."`
 	CertFile       string  `env:"FLEETCTL_CERT_FILE" placeholder:"PATH" help:"Client certificate, for https."`
 	CAFile         string  `name:"ca-file" env:"FLEETCTL_CA_FILE" placeholder:"PATH" help:"Certificate authorities that sign the server's certificate, for https. Default: the system's."`
 	RequestTimeout float64 `env:"FLEETCTL_REQUEST_TIMEOUT" default:"0" placeholder:"SECONDS" help:"Time for one request to be answered; 0 is no limit."`
+	SSHUsername    string  `name:"ssh-username" env:"FLEETCTL_SSH_USERNAME" default:"core" placeholder:"NAME" help:"User on the machines, for SSH."`
+	SSHTimeout     float64 `name:"ssh-timeout" env:"FLEETCTL_SSH_TIMEOUT" default:"10" placeholder:"SECONDS" help:"Time for an SSH connection to be made."`
+	KnownHostsFile string  `env:"FLEETCTL_KNOWN_HOSTS_FILE" default:"~/.fleetctl/known_hosts" placeholder:"PATH" help:"Hosts that are known and their keys."`
+	StrictHostKeys bool    `name:"strict-host-key-checking" env:"FLEETCTL_STRICT_HOST_KEY_CHECKING" default:"true" negatable:"" help:"Check the keys of hosts."`
 	Debug          bool    `env:"FLEETCTL_DEBUG" help:"Tell on stderr what is done."`
+	// EtcdKeyPrefix is for the driver that is no more.
+	EtcdKeyPrefix string `env:"FLEETCTL_ETCD_KEY_PREFIX" hidden:""`
 	// ExperimentalAPI is in old scripts; the API has long been the default.
 	ExperimentalAPI bool `name:"experimental-api" env:"FLEETCTL_EXPERIMENTAL_API" hidden:"" default:"true"`
 }
@@ -39,7 +46,9 @@ func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
 type app struct {
 	globals
 	out, err io.Writer
+	in       *os.File
 	api      *api.Client            // nil until connect
+	tunnel   *remote.Client         // nil until connected through one
 	machines map[string]api.Machine // by ID; nil until asked for
 }
 
@@ -67,11 +76,15 @@ func (a *app) fail(format string, args ...any) error {
 }
 
 // connect makes the client. The error has been reported.
-func (a *app) connect() error {
+func (a *app) connect(ctx context.Context) error {
 	if a.api != nil {
 		return nil
 	}
 	cfg, err := a.clientConfig()
+	if err == nil && a.Tunnel != "" {
+		err = a.openTunnel(ctx)
+		cfg.Dial = a.dialTunnel
+	}
 	if err == nil {
 		a.api, err = api.NewClient(cfg)
 	}
@@ -89,8 +102,6 @@ func (a *app) clientConfig() (api.ClientConfig, error) {
 		return cfg, errors.New("driver etcd is not available: use the API of a fleetd")
 	case !strings.EqualFold(a.Driver, "API"):
 		return cfg, fmt.Errorf("unrecognized driver %q", a.Driver)
-	case a.Tunnel != "":
-		return cfg, errors.New("tunnels are not available: forward the endpoint with ssh -L")
 	}
 	first, rest, several := strings.Cut(a.Endpoint, ",")
 	if several && rest != "" {
@@ -124,6 +135,9 @@ func (a *app) clientConfig() (api.ClientConfig, error) {
 func (a *app) close() {
 	if a.api != nil {
 		a.api.Close()
+	}
+	if a.tunnel != nil {
+		a.tunnel.Close()
 	}
 }
 

@@ -21,7 +21,7 @@ func normalize(model *kong.Node, args []string) ([]string, error) {
 		if arg == "--" {
 			break
 		}
-		if arg == "--l" || arg == "--f" {
+		if arg == "--l" || arg == "--f" || arg == "--A" {
 			args[i] = arg[1:]
 		}
 	}
@@ -36,7 +36,7 @@ func normalize(model *kong.Node, args []string) ([]string, error) {
 	// The parser wants the flags of a command after it.
 	rest := slices.Delete(args, i, i+1)
 	if name != "help" {
-		return append([]string{name}, rest...), nil
+		return append([]string{name}, joinArguments(model, rest)...), nil
 	}
 	if len(rest) > 0 {
 		if rest[0], err = commandName(model, rest[0]); err != nil {
@@ -49,12 +49,7 @@ func normalize(model *kong.Node, args []string) ([]string, error) {
 // commandIndex finds the first argument that is neither a flag nor the value of
 // one; -1 for none.
 func commandIndex(model *kong.Node, args []string) int {
-	takesValue := make(map[string]bool)
-	for _, node := range append([]*kong.Node{model}, model.Children...) {
-		for _, f := range node.Flags {
-			takesValue["--"+f.Name] = !f.IsBool()
-		}
-	}
+	takesValue := flagsWithValue(model)
 	for i := 0; i < len(args); i++ {
 		switch {
 		case !strings.HasPrefix(args[i], "-"):
@@ -64,6 +59,41 @@ func commandIndex(model *kong.Node, args []string) int {
 		}
 	}
 	return -1
+}
+
+// flagsWithValue are the flags that take a value, which may be the argument after
+// them.
+func flagsWithValue(model *kong.Node) map[string]bool {
+	takesValue := make(map[string]bool)
+	for _, node := range append([]*kong.Node{model}, model.Children...) {
+		for _, f := range node.Flags {
+			takesValue["--"+f.Name] = !f.IsBool()
+		}
+	}
+	return takesValue
+}
+
+// joinArguments moves what stands before "--" and is no flag behind it: the
+// parser takes arguments from one side only.
+func joinArguments(model *kong.Node, args []string) []string {
+	end := slices.Index(args, "--")
+	if end < 0 {
+		return args
+	}
+	takesValue := flagsWithValue(model)
+	var flags, plain []string
+	for i := 0; i < end; i++ {
+		switch {
+		case !strings.HasPrefix(args[i], "-"):
+			plain = append(plain, args[i])
+		case takesValue[args[i]] && i+1 < end:
+			flags = append(flags, args[i], args[i+1])
+			i++
+		default:
+			flags = append(flags, args[i])
+		}
+	}
+	return slices.Concat(flags, []string{"--"}, plain, args[end+1:])
 }
 
 // commandName completes the name of a command.

@@ -35,7 +35,7 @@ func (c *listMachinesCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	if err := a.connect(); err != nil {
+	if err := a.connect(ctx); err != nil {
 		return err
 	}
 	machines, err := a.api.Machines(ctx)
@@ -93,7 +93,7 @@ func (c *listUnitsCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	if err := a.connect(); err != nil {
+	if err := a.connect(ctx); err != nil {
 		return err
 	}
 	states, err := a.api.States(ctx, "")
@@ -129,7 +129,7 @@ func (c *listUnitFilesCmd) Run(ctx context.Context, a *app) error {
 	if slices.Contains(fields, "tmachine") {
 		a.note(`WARNING: The "tmachine" field is deprecated. Use "target" instead`)
 	}
-	if err := a.connect(); err != nil {
+	if err := a.connect(ctx); err != nil {
 		return err
 	}
 	units, err := a.api.Units(ctx)

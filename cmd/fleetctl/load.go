@@ -18,21 +18,21 @@ type uploadFlags struct {
 // ready connects, unless the command line says that there is nothing to do, or
 // asks for what cannot be done: then the command ends with the error, or with
 // none.
-func (f *uploadFlags) ready(a *app) (ok bool, err error) {
+func (f *uploadFlags) ready(ctx context.Context, a *app) (ok bool, err error) {
 	if f.Sign {
 		a.note("WARNING: The signed/verified units feature is DEPRECATED and cannot be used.")
 		return false, exitCode(2)
 	}
-	return someUnits(a, f.Units)
+	return someUnits(ctx, a, f.Units)
 }
 
 // someUnits connects if there are arguments.
-func someUnits(a *app, args []string) (ok bool, err error) {
+func someUnits(ctx context.Context, a *app, args []string) (ok bool, err error) {
 	if len(args) == 0 {
 		a.note("No units given")
 		return false, nil
 	}
-	err = a.connect()
+	err = a.connect(ctx)
 	return err == nil, err
 }
 
@@ -54,7 +54,7 @@ type submitCmd struct {
 
 // Run stores units.
 func (c *submitCmd) Run(ctx context.Context, a *app) error {
-	if ok, err := c.ready(a); !ok {
+	if ok, err := c.ready(ctx, a); !ok {
 		return err
 	}
 	return c.store(ctx, a, 0, registry.Inactive)
@@ -67,7 +67,7 @@ type loadCmd struct {
 
 // Run stores units and has them loaded.
 func (c *loadCmd) Run(ctx context.Context, a *app) error {
-	if ok, err := c.ready(a); !ok {
+	if ok, err := c.ready(ctx, a); !ok {
 		return err
 	}
 	if err := c.store(ctx, a, c.BlockAttempts, registry.Inactive, registry.Loaded); err != nil {
@@ -91,7 +91,7 @@ type startCmd struct {
 
 // Run stores units and has them run.
 func (c *startCmd) Run(ctx context.Context, a *app) error {
-	if ok, err := c.ready(a); !ok {
+	if ok, err := c.ready(ctx, a); !ok {
 		return err
 	}
 	if err := c.store(ctx, a, c.BlockAttempts, registry.Inactive, registry.Loaded, registry.Launched); err != nil {

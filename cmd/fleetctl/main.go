@@ -39,6 +39,9 @@ type cli struct {
 	Uncordon      uncordonCmd      `cmd:"" help:"Open machines that were cordoned or drained."`
 	Drain         drainCmd         `cmd:"" help:"Have the units of machines move to others."`
 	Rebalance     rebalanceCmd     `cmd:"" help:"Have units move for a better use of machines."`
+	SSH           sshCmd           `cmd:"" name:"ssh" help:"Run a command, or a shell, on a machine or on that of a unit."`
+	FDForward     fdForwardCmd     `cmd:"" name:"fd-forward" help:"Carry stdin and stdout to a Unix socket and back."`
+	Verify        verifyCmd        `cmd:"" hidden:""`
 	Version       versionCmd       `cmd:"" help:"Print the version of fleetctl."`
 	Help          helpCmd          `cmd:"" help:"Show help for a command."`
 }
@@ -67,7 +70,7 @@ func run(args []string) int {
 	if err != nil {
 		return misused(err)
 	}
-	a := &app{globals: c.globals, out: os.Stdout, err: os.Stderr}
+	a := &app{globals: c.globals, in: os.Stdin, out: os.Stdout, err: os.Stderr}
 	defer a.close()
 	command.BindTo(ctx, (*context.Context)(nil))
 	switch err := command.Run(a); {

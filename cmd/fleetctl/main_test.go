@@ -37,6 +37,7 @@ func TestMain(m *testing.M) {
 //	machine DIGIT [k=v...]   a machine whose ID is that digit, with metadata, and
 //	                         a capacity for "cpu"
 //	leave DIGIT              that machine signs off
+//	sshd HOST                an SSH server on loopback at $SSHPORT, and an agent
 //	await UNIT DIGIT STATE   until the machine says that the unit is active, ...
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -63,6 +64,7 @@ func TestScripts(t *testing.T) {
 			"leave": func(ts *testscript.TestScript, neg bool, args []string) {
 				ts.Check(ts.Value("cluster").(*cluster).leave(args[0]))
 			},
+			"sshd": func(ts *testscript.TestScript, neg bool, args []string) { startSSHD(ts, args[0]) },
 			"await": func(ts *testscript.TestScript, neg bool, args []string) {
 				ts.Check(ts.Value("cluster").(*cluster).await(args[0], args[1], args[2]))
 			},

@@ -39,7 +39,7 @@ func mark(ctx context.Context, a *app, args []string, state schedule.MachineStat
 	if len(args) == 0 {
 		return nil, a.fail("One machine at least must be provided.")
 	}
-	if err := a.connect(); err != nil {
+	if err := a.connect(ctx); err != nil {
 		return nil, err
 	}
 	all, err := a.api.Machines(ctx)
@@ -165,7 +165,7 @@ func (c *rebalanceCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return a.fail("%v", err)
 	}
-	if err := a.connect(); err != nil {
+	if err := a.connect(ctx); err != nil {
 		return err
 	}
 	order := schedule.Rebalance{Goal: goal, Budget: c.Budget}

@@ -18,7 +18,7 @@ func (c *catCmd) Run(ctx context.Context, a *app) error {
 	if len(c.Units) != 1 {
 		return a.fail("One unit file must be provided")
 	}
-	if err := a.connect(); err != nil {
+	if err := a.connect(ctx); err != nil {
 		return err
 	}
 	name := parseUnitArg(c.Units[0]).name
@@ -44,7 +44,7 @@ type explainCmd struct {
 
 // Run says for each unit why it is where it is.
 func (c *explainCmd) Run(ctx context.Context, a *app) error {
-	if ok, err := someUnits(a, c.Units); !ok {
+	if ok, err := someUnits(ctx, a, c.Units); !ok {
 		return err
 	}
 	supposed, err := suppositions(ctx, a, c.If)

@@ -25,7 +25,7 @@ func (c *statusCmd) Run(ctx context.Context, a *app) error {
 	if len(c.Units) == 0 {
 		return nil
 	}
-	if err := a.connect(); err != nil {
+	if err := a.connect(ctx); err != nil {
 		return err
 	}
 	var first error
@@ -115,7 +115,7 @@ func (c *journalCmd) Run(ctx context.Context, a *app) error {
 	if len(c.Units) != 1 {
 		return a.fail("One unit file must be provided.")
 	}
-	if err := a.connect(); err != nil {
+	if err := a.connect(ctx); err != nil {
 		return err
 	}
 	u, err := lookUp(ctx, a, parseUnitArg(c.Units[0]).name)

@@ -100,7 +100,7 @@ func (c *destroyCmd) Run(ctx context.Context, a *app) error {
 // knownUnits looks up the units that arguments name; unknown ones are left out.
 // It has said so if none is left. The error has been reported.
 func knownUnits(ctx context.Context, a *app, args []string) ([]api.Unit, error) {
-	if ok, err := someUnits(a, args); !ok {
+	if ok, err := someUnits(ctx, a, args); !ok {
 		return nil, err
 	}
 	var units []api.Unit

@@ -31,6 +31,9 @@ type ClientConfig struct {
 	// TLS is for https. Default: the system's certificate authorities, no
 	// client certificate.
 	TLS *tls.Config
+	// Dial, if set, makes the connections: network is "unix", with a path for
+	// address, or "tcp". It serves to go through other machines.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Timeout bounds each request but journals. Default: no bound.
 	Timeout time.Duration
 }
@@ -56,6 +59,11 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 		return nil, err
 	}
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: cfg.TLS, ForceAttemptHTTP2: true}
+	dial := new(net.Dialer).DialContext
+	if cfg.Dial != nil {
+		dial = cfg.Dial
+		transport.Proxy, transport.DialContext = nil, dial
+	}
 	c := &Client{http: &http.Client{Transport: transport}, timeout: cfg.Timeout}
 	switch {
 	case u.Scheme == "":
@@ -65,7 +73,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	case u.Scheme == "unix" || u.Scheme == "file":
 		transport.Proxy = nil
 		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", u.Path)
+			return dial(ctx, "unix", u.Path)
 		}
 		c.base = "http://domain-sock/fleet/v1/"
 	case (u.Scheme == "http" || u.Scheme == "https") && u.Host != "":
