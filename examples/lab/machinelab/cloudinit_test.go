@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/strakeproject/strake/cloudconfig"
 	"github.com/strakeproject/strake/cloudconfig/systemd"
@@ -24,14 +25,18 @@ import (
 // applies the user-data of its input and prints the steps, each with its result.
 const cloudinit = "/usr/bin/lab-cloudinit"
 
-func runCloudinit([]string) int {
-	if err := applyInput(context.Background()); err != nil {
+func runCloudinit(args []string) int {
+	var o systemd.Options
+	if args[0] == "impatient" {
+		o.Wait = time.Millisecond
+	}
+	if err := applyInput(context.Background(), o); err != nil {
 		fmt.Println("error:", strings.ReplaceAll(err.Error(), "\n", "\nerror: "))
 	}
 	return 0
 }
 
-func applyInput(ctx context.Context) error {
+func applyInput(ctx context.Context, o systemd.Options) error {
 	var text bytes.Buffer
 	if _, err := text.ReadFrom(bufio.NewReader(os.Stdin)); err != nil {
 		return err
@@ -50,7 +55,7 @@ func applyInput(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	manager, err := systemd.Dial(ctx, systemd.Options{})
+	manager, err := systemd.Dial(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -302,6 +307,28 @@ func TestEveryKindOfUserDataIsApplied(t *testing.T) {
 		}
 		want(t, m, [2]string{c.command, c.want})
 	}
+}
+
+// A unit that is ordered after the one that applies can start only when that has
+// ended: to wait for it is to wait for oneself.
+func TestAUnitThatComesAfterTheConfigurationIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	m := bootCoreOS(t, "impatient")
+	out, err := m.Run(t.Context(), `#cloud-config
+coreos:
+  units:
+  - name: late.service
+    command: start
+    content: |
+      [Unit]
+      After=apply.service
+      [Service]
+      ExecStart=/bin/sleep infinity
+`, "systemd-run", "--quiet", "--unit=apply.service", "--property=Type=oneshot", "--pipe", "--wait", cloudinit, "impatient")
+	if want := `Calling unit command "start" on "late.service": waiting`; err != nil || !strings.Contains(out, want) {
+		t.Errorf("the run says (%v)\n%s", err, out)
+	}
+	want(t, m, [2]string{"systemctl start late; systemctl is-active late", "active"})
 }
 
 func zip(t *testing.T, text string) string {
