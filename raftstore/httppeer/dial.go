@@ -171,6 +171,8 @@ func (t *Transport) answerError(resp *http.Response) error {
 		t.handler.Refused(err)
 	case http.StatusPreconditionFailed:
 		err = fmt.Errorf("%w: %w", raftstore.ErrMismatch, err)
+	case http.StatusServiceUnavailable:
+		err = fmt.Errorf("%w: %w", errNotServing, err)
 	}
 	return err
 }

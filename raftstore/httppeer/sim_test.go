@@ -32,7 +32,7 @@ func (n *simNet) dial(ctx context.Context, _, addr string) (net.Conn, error) {
 	l := n.listeners[addr]
 	n.mu.Unlock()
 	if l == nil {
-		return nil, fmt.Errorf("%s: connection refused", addr)
+		return nil, &net.OpError{Op: "dial", Err: fmt.Errorf("%s: connection refused", addr)}
 	}
 	here, there := net.Pipe()
 	select {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/url"
@@ -60,13 +61,12 @@ const (
 // what still matters.
 func (t *Transport) runStream(p *peer, s *stream) {
 	query := url.Values{kindParam: {s.kind}}.Encode()
-	lost, opened := false, false
+	opened := false
 	for pause := minPause; ; pause = min(2*pause, maxPause) {
 		conn, u, err := t.dial(p.ctx, p, streamPath, query)
 		if err == nil {
-			if lost {
-				t.log.Info("httppeer: peer reachable again", "peer", p, "stream", s.kind, "url", u)
-				lost = false
+			if p.reach.open(s.kind) {
+				t.log.Info("httppeer: peer reachable", "peer", p, "url", u)
 			}
 			s.traffic.opened(opened)
 			opened = true
@@ -78,10 +78,11 @@ func (t *Transport) runStream(p *peer, s *stream) {
 		if p.ctx.Err() != nil {
 			return
 		}
-		if !lost {
-			t.log.Warn("httppeer: peer lost", "peer", p, "stream", s.kind, "url", u, "err", err)
-			lost = true
+		level := slog.LevelDebug
+		if p.reach.lost(s.kind, err) {
+			level = slog.LevelWarn
 		}
+		t.log.Log(p.ctx, level, "httppeer: peer lost", "peer", p, "stream", s.kind, "url", u, "err", err)
 		s.traffic.drop(s.queue.drop())
 		t.handler.Unreachable(p.id)
 		if !sleep(p.ctx, pause) {

@@ -53,8 +53,9 @@ type dialer = func(ctx context.Context, network, addr string) (net.Conn, error)
 
 // Config configures a Transport. The zero value is the default.
 type Config struct {
-	// Logger receives one line when a peer becomes reachable or is lost, and when
-	// somebody is refused. Default: none.
+	// Logger receives one line when a peer is lost, or cannot be reached within the
+	// first 10 s, one when it is reachable again, and one when somebody is refused.
+	// Each attempt is told at debug level. Default: none.
 	Logger *slog.Logger
 	// TLS, if set, is required of all peers, whose URLs must then be https; serve
 	// the Transport on a listener with TLS.Server. Default: peers are trusted, and
