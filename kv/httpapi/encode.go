@@ -30,6 +30,20 @@ func removal(a kv.Action) bool {
 // appendNode appends a node. A file shows its value even if empty, but the node
 // that a removal leaves has none. The root has neither key nor indexes.
 func appendNode(b []byte, n *kv.Node, now time.Time, withValue bool) []byte {
+	b = appendNodeHead(b, n, now, withValue)
+	if len(n.Nodes) > 0 {
+		b = append(b, `"nodes":[`...)
+		for i := range n.Nodes {
+			b = appendNode(b, &n.Nodes[i], now, withValue)
+			b = append(b, ',')
+		}
+		b = append(b[:len(b)-1], `],`...)
+	}
+	return appendNodeTail(b, n)
+}
+
+// appendNodeHead appends what comes before the children.
+func appendNodeHead(b []byte, n *kv.Node, now time.Time, withValue bool) []byte {
 	b = append(b, '{')
 	if n.Key != "/" {
 		b = append(b, `"key":`...)
@@ -53,14 +67,11 @@ func appendNode(b []byte, n *kv.Node, now time.Time, withValue bool) []byte {
 			b = append(b, ',')
 		}
 	}
-	if len(n.Nodes) > 0 {
-		b = append(b, `"nodes":[`...)
-		for i := range n.Nodes {
-			b = appendNode(b, &n.Nodes[i], now, withValue)
-			b = append(b, ',')
-		}
-		b = append(b[:len(b)-1], `],`...)
-	}
+	return b
+}
+
+// appendNodeTail appends what comes after the children.
+func appendNodeTail(b []byte, n *kv.Node) []byte {
 	if n.ModifiedIndex != 0 {
 		b = append(b, `"modifiedIndex":`...)
 		b = strconv.AppendUint(b, n.ModifiedIndex, 10)

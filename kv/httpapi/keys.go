@@ -41,8 +41,13 @@ func (a *API) serveKeys(w http.ResponseWriter, r *http.Request, stop context.Con
 		a.serveWatch(w, r, key, q, stop)
 		return
 	}
+	reads := r.Method == http.MethodGet || r.Method == http.MethodHead
+	if l, ok := a.cfg.Store.(kv.Lister); ok && reads && q.recursive {
+		a.serveList(w, r, l, key, q)
+		return
+	}
 	ctx := r.Context()
-	if r.Method != http.MethodGet && r.Method != http.MethodHead || q.quorum {
+	if !reads || q.quorum {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, a.cfg.RequestTimeout)
 		defer cancel()
