@@ -50,7 +50,10 @@ type Member struct {
 	done    chan struct{}
 }
 
-var _ kv.Store = (*Member)(nil)
+var (
+	_ kv.Store  = (*Member)(nil)
+	_ kv.Lister = (*Member)(nil)
+)
 
 // Open starts a member: a new one, of a new cluster or one that exists, if the
 // data directory is empty, else the one that lives there. The context bounds Open alone. Stop the
@@ -195,6 +198,16 @@ func (m *Member) Get(ctx context.Context, key string, opts kv.GetOptions) (kv.Ev
 		}
 	}
 	return m.tree.Get(key, opts)
+}
+
+// List implements kv.Lister. Like Get it reads what has been applied here.
+func (m *Member) List(ctx context.Context, key string, opts kv.GetOptions, each func(index uint64, n kv.Node) error) error {
+	if opts.Quorum {
+		if err := m.CheckHealth(ctx); err != nil {
+			return err
+		}
+	}
+	return m.tree.List(ctx, key, opts, each)
 }
 
 // Watch implements kv.Store. It delivers what is applied here; a member cut off

@@ -13,7 +13,7 @@
 //     leader is, and when it returns propose an OpExpire; nothing expires
 //     otherwise.
 //
-// What you get: [Tree.Get], [Tree.Watch], [Tree.Index] and [Tree.Members], from
+// What you get: [Tree.Get], [Tree.List], [Tree.Watch], [Tree.Index] and [Tree.Members], from
 // any goroutine, of the state applied here.
 //
 // Each Apply is one batch that carries its own position in the log. The

@@ -31,7 +31,10 @@ type Local struct {
 	err error // of the Apply that failed; it was the last
 }
 
-var _ kv.Store = (*Local)(nil)
+var (
+	_ kv.Store  = (*Local)(nil)
+	_ kv.Lister = (*Local)(nil)
+)
 
 // LocalConfig configures a Local.
 type LocalConfig struct {
@@ -88,6 +91,14 @@ func (l *Local) Get(ctx context.Context, key string, opts kv.GetOptions) (kv.Eve
 		return kv.Event{}, err
 	}
 	return l.tree.Get(key, opts)
+}
+
+// List implements kv.Lister.
+func (l *Local) List(ctx context.Context, key string, opts kv.GetOptions, each func(index uint64, n kv.Node) error) error {
+	if err := l.expire(); err != nil {
+		return err
+	}
+	return l.tree.List(ctx, key, opts, each)
 }
 
 // Watch implements kv.Store.
