@@ -19,6 +19,15 @@ type setCmd struct {
 	Args          []string `arg:"" optional:"" name:"<key> [<value>]" help:"the value is read from stdin if it is not given; put -- before one that begins with a dash"`
 }
 
+// Help is what kong shows below the flags' summary.
+func (c *setCmd) Help() string {
+	return `  etcdctl set /message Hello
+  etcdctl set /services/web/1 10.0.0.1:80 --ttl 60
+  etcdctl set /config/app < app.json
+  etcdctl set /leader n2 --swap-with-value n1
+  etcdctl set -- /offset -20`
+}
+
 func (c *setCmd) Run(a *app) error {
 	cond := kv.Condition{PrevValue: c.SwapWithValue, PrevIndex: c.SwapWithIndex}
 	return a.putFile(c.Args, func(ctx context.Context, s kv.Store, key, value string) (kv.Event, error) {
@@ -33,6 +42,12 @@ type mkCmd struct {
 	TTL     int      `name:"ttl" help:"seconds to live; 0 is for ever"`
 	InOrder bool     `help:"make a key in this directory, under a name that sorts last"`
 	Args    []string `arg:"" optional:"" name:"<key> [<value>]" help:"the value is read from stdin if it is not given"`
+}
+
+// Help is what kong shows below the flags' summary.
+func (c *mkCmd) Help() string {
+	return `  etcdctl mk /lock n1 --ttl 30
+  etcdctl mk /queue job --in-order`
 }
 
 func (c *mkCmd) Run(a *app) error {
@@ -96,6 +111,13 @@ type rmCmd struct {
 	Args      []string `arg:"" optional:"" name:"<key>"`
 }
 
+// Help is what kong shows below the flags' summary.
+func (c *rmCmd) Help() string {
+	return `  etcdctl rm /message
+  etcdctl rm /services --recursive
+  etcdctl rm /lock --with-value n1`
+}
+
 func (c *rmCmd) Run(a *app) error {
 	cond := kv.Condition{PrevValue: c.WithValue, PrevIndex: c.WithIndex}
 	return a.onKey(c.Args, printRemoved, func(ctx context.Context, s kv.Store, key string) (kv.Event, error) {
@@ -134,6 +156,11 @@ type lsCmd struct {
 	P         bool     `name:"p" help:"put a slash behind directories"`
 	Quorum    bool     `short:"q" help:"ask the whole cluster, not one member"`
 	Args      []string `arg:"" optional:"" name:"[<key>]"`
+}
+
+// Help is what kong shows below the flags' summary.
+func (c *lsCmd) Help() string {
+	return `  etcdctl ls --recursive -p --sort /services`
 }
 
 func (c *lsCmd) Run(a *app) error {

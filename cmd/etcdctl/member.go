@@ -16,9 +16,6 @@ type memberCmd struct {
 	Update memberUpdateCmd `cmd:"" help:"change the peer URLs of a member"`
 }
 
-// The failures of these commands, and of those on users and roles, all have exit
-// status 1 and are printed without "Error:".
-
 type memberListCmd struct {
 	Args []string `arg:"" optional:"" hidden:""`
 }
@@ -50,6 +47,13 @@ func (c *memberListCmd) Run(a *app) error {
 
 type memberAddCmd struct {
 	Args []string `arg:"" optional:"" name:"<name> <peerURL>" help:"the URL is where the other members will reach it"`
+}
+
+// Help is what kong shows below the flags' summary.
+func (c *memberAddCmd) Help() string {
+	return `Prints what the new member is to be started with, as variables of its environment. It has a vote once it has caught up.
+
+  etcdctl member add n4 http://10.0.0.4:2380`
 }
 
 func (c *memberAddCmd) Run(a *app) error {

@@ -21,6 +21,15 @@ type watchCmd struct {
 	Args       []string `arg:"" optional:"" name:"<key>"`
 }
 
+// Help is what kong shows below the flags' summary.
+func (c *watchCmd) Help() string {
+	return `Waits for one change, or with --forever for all that come, and prints them. Members that fail, and members that come and go, are no matter. When more has happened than the servers remember, it ends with status 4 and error 401.
+
+  etcdctl watch /config/app
+  etcdctl watch /services --recursive --forever
+  etcdctl watch /config/app --after-index 41`
+}
+
 func (c *watchCmd) Run(a *app) error {
 	if len(c.Args) == 0 {
 		return misuse("key required")
@@ -40,6 +49,14 @@ type execWatchCmd struct {
 	Recursive  bool     `short:"r" help:"also all below the key"`
 	AfterIndex uint64   `help:"begin after this index; 0 is from now on"`
 	Args       []string `arg:"" optional:"" name:"<key> [--] <command> [args...]" help:"ETCD_WATCH_ACTION, _KEY, _VALUE and _MODIFIED_INDEX tell the command what happened"`
+}
+
+// Help is what kong shows below the flags' summary.
+func (c *execWatchCmd) Help() string {
+	return `Goes on until SIGINT, and does not wait for one run of the command to end before it starts the next.
+
+  etcdctl exec-watch /config/app -- systemctl reload app
+  etcdctl exec-watch --recursive /services -- sh -c 'echo $ETCD_WATCH_ACTION $ETCD_WATCH_KEY: $ETCD_WATCH_VALUE'`
 }
 
 func (c *execWatchCmd) Run(a *app) error {
