@@ -307,13 +307,23 @@ func (w *world) show() (string, error) {
 }
 
 func (w *world) explain(name string) (string, error) {
-	units, err := w.reg.Units(w.ctx)
+	c, err := w.cluster()
 	if err != nil {
 		return "", err
 	}
+	e, err := schedule.Explain(c, name)
+	return e.String(), err
+}
+
+// cluster is what the registry has.
+func (w *world) cluster() (schedule.Cluster, error) {
+	units, err := w.reg.Units(w.ctx)
+	if err != nil {
+		return schedule.Cluster{}, err
+	}
 	machines, err := w.reg.Machines(w.ctx)
 	if err != nil {
-		return "", err
+		return schedule.Cluster{}, err
 	}
 	c := schedule.Cluster{Placed: map[string]string{}}
 	for _, u := range units {
@@ -325,8 +335,7 @@ func (w *world) explain(name string) (string, error) {
 	for _, m := range machines {
 		c.Machines = append(c.Machines, m.Schedulable())
 	}
-	e, err := schedule.Explain(c, name)
-	return e.String(), err
+	return c, nil
 }
 
 func (w *world) startCommand() {

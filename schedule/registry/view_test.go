@@ -252,12 +252,12 @@ func TestViewEqualsAFreshReading(t *testing.T) {
 			defer v.Close()
 			name := rapid.SampledFrom([]string{"a.service", "b.service"})
 			machine := rapid.SampledFrom([]string{"m1", "m2"})
-			text := rapid.SampledFrom([]string{sleeper, "[Unit]\nDescription=x\n", "[X-Fleet]\nGlobal=yes\n"})
+			text := rapid.SampledFrom([]string{sleeper, "[Unit]\nDescription=x\n", "[X-Fleet]\nGlobal=yes\n", "[X-Fleet]\nPorts=dynamic:1\nPin=first\n"})
 			for range rapid.IntRange(1, 25).Draw(rt, "steps") {
 				r := rapid.SampledFrom(regs).Draw(rt, "registry")
 				n, m := name.Draw(rt, "unit"), machine.Draw(rt, "machine")
 				// Failures are part of the game: only what is stored counts.
-				switch rapid.IntRange(0, 9).Draw(rt, "verb") {
+				switch rapid.IntRange(0, 14).Draw(rt, "verb") {
 				case 0:
 					_ = r.CreateUnit(ctx, n, parse(t, text.Draw(rt, "text")), registry.Launched)
 				case 1:
@@ -278,6 +278,17 @@ func TestViewEqualsAFreshReading(t *testing.T) {
 					_, _ = r.Join(ctx, registry.Machine{ID: m}, "x", 10*time.Second)
 				case 9:
 					time.Sleep(3 * time.Second)
+				case 10:
+					state := rapid.SampledFrom([]schedule.MachineState{schedule.Open, schedule.Cordoned, schedule.Draining})
+					_ = r.SetMachineState(ctx, m, state.Draw(rt, "state"))
+				case 11:
+					_ = r.Pin(ctx, n, m)
+				case 12:
+					_ = r.GivePorts(ctx, n, m, []uint16{8000})
+				case 13:
+					_ = r.TakePorts(ctx, n, m)
+				case 14:
+					_ = r.OrderRebalance(ctx, schedule.Rebalance{Budget: 1})
 				}
 			}
 			synctest.Wait()
@@ -295,7 +306,7 @@ func TestViewEqualsAFreshReading(t *testing.T) {
 func image(v *registry.View) string {
 	var b strings.Builder
 	for _, u := range v.Units() {
-		fmt.Fprintf(&b, "%s launched=%s created=%d", describe(u), u.Launched, u.Created)
+		fmt.Fprintf(&b, "%s launched=%s created=%d pin=%s ports=%d", describe(u), u.Launched, u.Created, u.Pinned, u.Ports)
 		for _, s := range v.States(u.Name) {
 			fmt.Fprintf(&b, " on %s", s.Machine)
 		}
@@ -303,10 +314,13 @@ func image(v *registry.View) string {
 	}
 	ids := []string{}
 	for _, m := range v.Machines() {
-		ids = append(ids, m.ID)
+		ids = append(ids, m.ID+" "+registry.FormatMachineState(m.State))
 	}
 	slices.Sort(ids)
 	fmt.Fprintln(&b, ids)
+	if order, there := v.Rebalance(); there {
+		fmt.Fprintf(&b, "%+v\n", order.Rebalance)
+	}
 	return b.String()
 }
 

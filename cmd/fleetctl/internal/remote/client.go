@@ -192,7 +192,7 @@ func (c *Client) DialUnix(path string) (net.Conn, error) {
 		return nil, err
 	}
 	if err := session.Start("fleetctl fd-forward " + Quote(path)); err != nil {
-		session.Close()
+		_ = session.Close() // the command did not start
 		return nil, err
 	}
 	return &pipe{session: session, Reader: out, WriteCloser: in}, nil
