@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -190,8 +191,10 @@ func (a *applier) do(ctx context.Context, s Step) (string, error) {
 	case OpHostname, OpGroup, OpUser, OpPassword:
 		a.users = nil
 		argv := s.Argv
-		if path.Clean(a.Root) != "/" {
-			argv = slices.Insert(slices.Clone(argv), 1, "--root", a.Root)
+		if root, err := filepath.Abs(a.Root); err != nil {
+			return "", err
+		} else if root != "/" {
+			argv = slices.Insert(slices.Clone(argv), 1, "--root", root)
 		}
 		return "", a.Programs.Run(ctx, s.Stdin, argv...)
 	case OpKeys:

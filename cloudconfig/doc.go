@@ -49,8 +49,22 @@
 // What an earlier run has made and the Config no longer names is taken back:
 // files that nobody changed meanwhile and that replaced none of somebody else's,
 // masks, enablement, sets of ssh keys. A service is stopped before its unit file
-// goes. A user is disabled, not removed, and comes back with its name. The
-// record of what was made is a file in the workspace, see [Options].
+// goes. A user is disabled, not removed, and comes back with its name.
+//
+// What was made is recorded in the workspace, in a file state/NAME.json for each
+// configuration that the machine has (see [Options]), as an object with the
+// members
+//
+//	version    1
+//	files      path: sha256 of the contents, made (nothing was there before), owner
+//	links      path: where it leads
+//	users      name: disabled
+//	keys       user: names of the sets of keys
+//	enabled    unit: "/etc" or "/run"
+//	done       "restart a.service": boot id of the kernel when that was done
+//
+// It is written before anything is made, with what is going to be, and again at
+// the end with what was.
 //
 // # Order
 //

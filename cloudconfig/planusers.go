@@ -271,14 +271,13 @@ func keyFiles(home view, set string, keys []string) (map[string]*string, error) 
 		return nil, err
 	}
 	changes := make(map[string]*string)
-	now, err := home.read(keyFile)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	now, err := home.readSmall(keyFile)
+	if err != nil {
 		return nil, err
 	}
-	if len(sets) == 0 && len(now) > 0 {
-		old := string(now)
-		sets[oldKeys] = old
-		changes[path.Join(keyDir, oldKeys)] = &old
+	if len(sets) == 0 && now != "" {
+		sets[oldKeys] = now
+		changes[path.Join(keyDir, oldKeys)] = &now
 	}
 	was, there := sets[set]
 	if there && was == "" && len(keys) > 0 {
@@ -299,7 +298,7 @@ func keyFiles(home view, set string, keys []string) (map[string]*string, error) 
 			all.WriteString(strings.TrimSuffix(sets[name], "\n") + "\n")
 		}
 	}
-	if whole := all.String(); whole != string(now) {
+	if whole := all.String(); whole != now {
 		changes[keyFile] = &whole
 	}
 	return changes, nil
@@ -323,11 +322,11 @@ func keySets(home view) (map[string]string, error) {
 		if !e.Type().IsRegular() || strings.HasPrefix(e.Name(), ".") {
 			continue
 		}
-		text, err := fs.ReadFile(home.root, path.Join(at, e.Name()))
+		text, err := home.readSmall(path.Join("/", at, e.Name()))
 		if err != nil {
 			return nil, err
 		}
-		sets[e.Name()] = string(text)
+		sets[e.Name()] = text
 	}
 	return sets, nil
 }

@@ -3,13 +3,16 @@
 package cloudconfig_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/strakeproject/strake/cloudconfig"
 )
@@ -93,6 +96,70 @@ write_files: [{path: /home/toor/a, owner: "toor:docker"}]
 	}
 	if plan := apply("#cloud-config\nusers: [{name: toor}]\n"); !strings.Contains(plan.String(), "usermod --expiredate") {
 		t.Errorf("the user comes back by\n%v", plan)
+	}
+}
+
+func TestKeysAreImported(t *testing.T) {
+	dir := t.TempDir()
+	putFile(t, filepath.Join(dir, "etc/passwd"), fmt.Sprintf("core:x:%d:%d::/home/core:/bin/sh\n", os.Getuid(), os.Getgid()), 0o644)
+	if err := os.MkdirAll(filepath.Join(dir, "home/core"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	pages := map[string]string{
+		"https://api.github.com/users/octocat/keys": `[{"id": 1, "key": "ssh-rsa AAAA"}, {"key": "ssh-rsa BBBB"}]`,
+		"https://keys.example/":                     `[{"key": "ssh-rsa CCCC c"}]`,
+	}
+	config := &cloudconfig.Config{Users: []cloudconfig.User{{
+		Name: "core", SSHImportGithubUsers: []string{"octocat", "nobody"}, SSHImportURL: "https://keys.example/",
+	}}}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	for range 2 {
+		plan, err := cloudconfig.NewPlan(config, root.FS(), cloudconfig.Options{Image: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = cloudconfig.Apply(t.Context(), plan, cloudconfig.Machine{
+			Root: dir,
+			Fetch: func(_ context.Context, url string) ([]byte, error) {
+				if page, ok := pages[url]; ok {
+					return []byte(page), nil
+				}
+				return nil, errors.New("404")
+			},
+		})
+		if err == nil || strings.Contains(err.Error(), "octocat") || !strings.Contains(err.Error(), "users/nobody/keys: 404") {
+			t.Errorf("got error %v, want one about nobody", err)
+		}
+		got, err := os.ReadFile(filepath.Join(dir, "home/core/.ssh/authorized_keys"))
+		if want := "ssh-rsa CCCC c\nssh-rsa AAAA\nssh-rsa BBBB\n"; err != nil || string(got) != want {
+			t.Errorf("the keys are %q (%v), want %q", got, err, want)
+		}
+	}
+}
+
+func TestAPlanIsMadeOfAnyFileSystem(t *testing.T) {
+	config, err := cloudconfig.Parse([]byte("#cloud-config\nhostname: a\ncoreos: {update: {group: beta}}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := fstest.MapFS{
+		"etc/hostname":           {Data: []byte("a\n")},
+		"etc/coreos/update.conf": {Data: []byte("GROUP=beta\n"), Mode: 0o644},
+	}
+	plan, err := cloudconfig.NewPlan(config, files, cloudconfig.Options{Image: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := plan.String(), "Writing file to \"/etc/hostname\"\n  --- /etc/hostname\t0000\n  +++ /etc/hostname\t0644\n"; got != want {
+		t.Errorf("the plan is\n%swant\n%s", got, want)
+	}
+	files["var/lib/coreos-cloudinit/state/default.json"] = &fstest.MapFile{Data: []byte(`{"version": 2}`)}
+	if _, err = cloudconfig.NewPlan(config, files, cloudconfig.Options{}); err == nil || !strings.Contains(err.Error(), "default.json: version 2") {
+		t.Errorf("got error %v for a record of another version", err)
 	}
 }
 

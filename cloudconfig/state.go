@@ -15,9 +15,8 @@ import (
 	"strings"
 )
 
-// state is what earlier runs of Apply have made on a machine. It is kept as
-// JSON in the workspace, in a file state/NAME.json for each configuration that
-// the machine has, readable by root alone:
+// state is what earlier runs of Apply have made on a machine, see the package
+// comment. As JSON, readable by root alone:
 //
 //	{
 //	  "version": 1,
