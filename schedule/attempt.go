@@ -31,6 +31,8 @@ type placement struct {
 	unit *unit
 	slot int
 	part int
+	// ports are the dynamic ones it was given.
+	ports []uint16
 }
 
 // placePending gives every pending unit a place that can have one. It reports
@@ -54,9 +56,43 @@ func (s *Scheduler) placePending() (again bool) {
 				best = a
 			}
 		}
+		if s.redo(best); len(groups) <= fineBatch {
+			best = s.leftOverFirst(groups, best)
+		}
 	}
 	s.redo(best)
 	return false
+}
+
+// leftOverRounds is how often leftOverFirst tries for each of its ways.
+const leftOverRounds = 6
+
+// leftOverFirst has what was left over by the attempt that stands go first, of
+// equal priority, and what is left over then the next time.
+func (s *Scheduler) leftOverFirst(groups []group, best attempt) attempt {
+	left := func(g group) int {
+		if slices.ContainsFunc(g.units, func(u *unit) bool { return u.at < 0 }) {
+			return 0
+		}
+		return 1
+	}
+	for _, w := range []way{s.inOrder, s.inPack} {
+		order := slices.Clone(groups)
+		s.redo(best)
+		for range leftOverRounds {
+			slices.SortStableFunc(order, func(a, b group) int {
+				return cmp.Or(cmp.Compare(b.priority, a.priority), cmp.Compare(left(a), left(b)))
+			})
+			a := s.try(w, order)
+			if slices.Compare(a.unplaced, best.unplaced) < 0 {
+				best = a
+			}
+			if !s.crowdedOut(groups) {
+				return best
+			}
+		}
+	}
+	return best
 }
 
 // best tries all ways, unless what stands is what the only one has come to.
@@ -158,6 +194,13 @@ func (s *Scheduler) inBalance(groups []group) bool {
 	return s.inOrder(groups)
 }
 
+// inPack is inOrder by Pack.
+func (s *Scheduler) inPack(groups []group) bool {
+	s.scoring = Pack
+	defer func() { s.scoring = s.opts.Strategy }()
+	return s.inOrder(groups)
+}
+
 // crowdedOut reports whether a group that could be on some machine has none,
 // and that may be the fault of how the others were placed.
 func (s *Scheduler) crowdedOut(groups []group) bool {
@@ -175,7 +218,7 @@ func (s *Scheduler) assess() attempt {
 	s.stands = s.attempts
 	a := attempt{number: s.attempts, places: make([]placement, 0, len(s.placed))}
 	for _, u := range s.placed {
-		a.places = append(a.places, placement{u, u.at, u.part})
+		a.places = append(a.places, placement{u, u.at, u.part, u.spec.Given})
 	}
 	for _, u := range s.pending {
 		a.unplaced = append(a.unplaced, u.spec.Priority)
@@ -223,6 +266,6 @@ func (s *Scheduler) redo(a attempt) {
 	s.stands = a.number
 	s.undo()
 	for _, p := range a.places {
-		s.bind(p.unit, p.slot, p.part)
+		s.bind(p.unit, p.slot, p.part, p.ports)
 	}
 }

@@ -79,7 +79,7 @@ func (s *Scheduler) fill(groups []group, p packing.Problem) bool {
 		}
 		s.parts++
 		for _, u := range g.units {
-			s.bind(u, slots[into[i]], s.parts)
+			s.bind(u, slots[into[i]], s.parts, nil)
 		}
 	}
 	s.inOrder(left)

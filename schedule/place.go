@@ -45,6 +45,10 @@ func (s *Scheduler) fitTogether(units []*unit) []*unit {
 		all := s.appendClosure(slices.Clone(fit), u, seen)
 		try := mask.copyTo(nil)
 		ok := true
+		for _, v := range fit { // one more of their team may be too many
+			s.dropCrowded(try, v, all)
+			s.dropUneven(try, v, all)
+		}
 		for _, v := range all[len(fit):] {
 			s.narrow(try, v, all)
 			ok = ok && !slices.ContainsFunc(all, v.conflictsWith) && !slices.ContainsFunc(all, v.portsClash)
@@ -89,12 +93,8 @@ func (s *Scheduler) placeWithin(units []*unit, mask bitset) (again bool) {
 		return false
 	}
 	s.parts++
-	for _, dynamic := range []bool{false, true} { // what is left over is chosen last
-		for _, u := range units {
-			if u.spec.DynamicPorts > 0 == dynamic {
-				s.bind(u, slot, s.parts)
-			}
-		}
+	for _, u := range units {
+		s.bind(u, slot, s.parts, s.choosePorts(u, slot, units))
 	}
 	leaves := func(v *unit) bool { return v.at == slot }
 	for _, u := range units {
@@ -110,18 +110,14 @@ func (s *Scheduler) placeWithin(units []*unit, mask bitset) (again bool) {
 func (s *Scheduler) placeFree(u *unit, takes *parcel) {
 	if slot := s.choose(s.open, takes); slot >= 0 {
 		s.parts++
-		s.bind(u, slot, s.parts)
+		s.bind(u, slot, s.parts, nil)
 	}
 }
 
-// bind gives a pending unit a place, as one of a part of the plan.
-func (s *Scheduler) bind(u *unit, slot, part int) {
+// bind gives a pending unit a place and ports, as one of a part of the plan.
+func (s *Scheduler) bind(u *unit, slot, part int, ports []uint16) {
 	s.touch(u, CodeNew, "")
 	u.trip.part = part
-	var ports []uint16
-	if u.spec.DynamicPorts > 0 {
-		ports = s.choosePorts(u, slot)
-	}
 	u.bound = s.machines[slot].ID
 	if len(ports) > 0 {
 		u.spec.Given = ports

@@ -141,8 +141,12 @@ func (s *Scheduler) takenMeanwhile(u *unit, slot int) bool {
 }
 
 // choosePorts chooses the ports of a unit that comes to a slot: the lowest free
-// ones of the range.
-func (s *Scheduler) choosePorts(u *unit, slot int) []uint16 {
+// ones of the range, but for those that units ask for by number that come with
+// it.
+func (s *Scheduler) choosePorts(u *unit, slot int, with []*unit) []uint16 {
+	if u.spec.DynamicPorts == 0 {
+		return nil
+	}
 	m := s.machines[slot]
 	if u.from == m.ID {
 		return u.had
@@ -151,7 +155,10 @@ func (s *Scheduler) choosePorts(u *unit, slot int) []uint16 {
 	for n := max(1, int(m.PortRange[0])); len(chosen) < u.spec.DynamicPorts && n <= int(m.PortRange[1]); n++ {
 		p := uint16(n)
 		taken := s.portTaken(Port{p, false}, slot) || s.portTaken(Port{p, true}, slot)
-		if !taken && !slices.ContainsFunc(u.spec.Ports, func(q Port) bool { return q.Number == p }) {
+		asked := slices.ContainsFunc(with, func(v *unit) bool {
+			return slices.ContainsFunc(v.spec.Ports, func(q Port) bool { return q.Number == p })
+		})
+		if !taken && !asked {
 			chosen = append(chosen, p)
 		}
 	}

@@ -606,34 +606,6 @@ func TestRebalancingEndsAndKeepsToItsBudget(t *testing.T) {
 	})
 }
 
-func TestASchedulerPlansAsComputeDoesWhateverLedThere(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		w := drawWorld(t)
-		var log []string
-		for range rapid.IntRange(1, 12).Draw(t, "plans") {
-			for range rapid.IntRange(0, 4).Draw(t, "changes") {
-				log = append(log, w.drawChange(t))
-			}
-			want := w.compute(t)
-			got := w.live.Plan()
-			log = append(log, "plan:\n"+got.String())
-			if got.String() != want.String() || got.Stats != want.Stats || !reflect.DeepEqual(got, want) {
-				t.Fatalf("got:\n%s%+v\nwant:\n%s%+v\nafter:\n%s", got, got.Stats, want, want.Stats, strings.Join(log, "\n"))
-			}
-			w.apply(got)
-			// Some steps are refused.
-			for _, s := range got.Steps {
-				if rapid.IntRange(0, 5).Draw(t, "refused") == 0 {
-					w.unplace(s.Unit)
-					if s.From != "" {
-						must(w.place(s.Unit, s.From))
-					}
-				}
-			}
-		}
-	})
-}
-
 func (w *world) drawChange(t *rapid.T) string {
 	name := rapid.SampledFrom(someNames).Draw(t, "unit")
 	id := rapid.SampledFrom(someIDs).Draw(t, "machine")

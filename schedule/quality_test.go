@@ -262,7 +262,7 @@ func judgeEmptying(b *board) {
 		name := fmt.Sprintf("%d %% of 16,000 units kept, moved together, budget %d: ", row.kept, row.budget)
 		b.most(name+"machines", float64(row.accept), float64(usedMachines(c)))
 		b.most(name+"moves", float64(row.budget), float64(len(p.Steps)))
-		if len(p.Steps) < row.budget && len(again.Steps) > 0 {
+		if row.budget == 1<<30 && len(again.Steps) > 0 {
 			b.t.Errorf("%sa second call moves %d", name, len(again.Steps))
 		}
 		b.within(name+"time", 300*time.Millisecond, took)

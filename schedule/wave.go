@@ -7,6 +7,9 @@ import (
 
 // steps turns units that moved, sorted by name, into steps with waves.
 func (s *Scheduler) steps(moved []*unit) []Step {
+	if len(moved) == 0 {
+		return nil
+	}
 	steps := make([]Step, len(moved))
 	w := waves{sched: s, steps: steps, units: moved, leaving: map[string][]int{}, coming: map[string][]int{}, parts: map[int][]int{}}
 	for i, u := range moved {
