@@ -40,7 +40,10 @@ func writeFrame(w *bufio.Writer, payload []byte) {
 
 // readFrame returns the payload of the next frame: io.EOF at the end, and
 // io.ErrUnexpectedEOF in the middle of one.
-func readFrame(r io.Reader) ([]byte, error) {
+func readFrame(r io.Reader) ([]byte, error) { return readFrameInto(r, nil) }
+
+// readFrameInto is readFrame into buf, if that is large enough.
+func readFrameInto(r io.Reader, buf []byte) ([]byte, error) {
 	var head [frameHead]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return nil, err
@@ -49,7 +52,7 @@ func readFrame(r io.Reader) ([]byte, error) {
 	if size > maxFrame {
 		return nil, fmt.Errorf("frame of %d bytes exceeds %d", size, maxFrame)
 	}
-	payload, err := readPayload(r, int(size))
+	payload, err := readPayload(r, int(size), buf)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +62,7 @@ func readFrame(r io.Reader) ([]byte, error) {
 	return payload, nil
 }
 
-func readPayload(r io.Reader, size int) ([]byte, error) {
+func readPayload(r io.Reader, size int, buf []byte) ([]byte, error) {
 	if size > trustedFrame {
 		var b bytes.Buffer
 		n, err := io.CopyN(&b, r, int64(size))
@@ -68,7 +71,10 @@ func readPayload(r io.Reader, size int) ([]byte, error) {
 		}
 		return b.Bytes(), err
 	}
-	payload := make([]byte, size)
+	if size > cap(buf) {
+		buf = make([]byte, size)
+	}
+	payload := buf[:size]
 	_, err := io.ReadFull(r, payload)
 	if err == io.EOF && size > 0 {
 		err = io.ErrUnexpectedEOF

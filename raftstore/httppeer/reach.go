@@ -2,6 +2,7 @@ package httppeer
 
 import (
 	"errors"
+	"log/slog"
 	"net"
 	"sync"
 	"time"
@@ -26,18 +27,19 @@ func newReach() *reach {
 	return &reach{since: time.Now(), stood: make(map[string]bool), down: make(map[string]bool)}
 }
 
-// lost notes that a stream has broken or was not opened, and reports whether that
-// is news.
-func (r *reach) lost(kind string, err error) bool {
+// lost notes that a stream has broken or was not opened, and logs that, as a
+// warning if it is news: once the first of two streams returns, it is in the log.
+func (r *reach) lost(kind string, err error, log func(slog.Level)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.down[kind] = true
 	starting := !r.stood[kind] && time.Since(r.since) < startTime && isNormal(err)
 	if r.told || starting {
-		return false
+		log(slog.LevelDebug)
+		return
 	}
 	r.told = true
-	return true
+	log(slog.LevelWarn)
 }
 
 // open notes that a stream stands, and reports whether it is news that all do.

@@ -14,9 +14,10 @@ import (
 	"time"
 )
 
-// syncEvery is how much of a snapshot is written between two syncs, so that the
-// log does not wait long behind one.
-const syncEvery = 32 << 20
+// syncEvery is how much of a snapshot is written between two syncs: so little
+// that a log on the same disk does not wait long behind one, and yet so much that
+// the disk writes as fast as it can.
+const syncEvery = 8 << 20
 
 // serveSnapshot receives a snapshot on an upgraded connection.
 func (t *Transport) serveSnapshot(conn *patientConn) error {
@@ -61,6 +62,8 @@ type receiver struct {
 	conn *patientConn
 
 	writing chan struct{} // holds an item while a frame is written
+	chunk   []byte        // the latest, to be overwritten by the next
+	syncing chan error    // receives how the sync under way went; nil if none is
 }
 
 // receive takes the snapshot that a manifest announces.
@@ -95,10 +98,31 @@ func (r *receiver) receiveFiles(m manifest, dir string) error {
 	}
 	for _, f := range need {
 		if err := r.receiveFile(f, filepath.Join(dir, filepath.FromSlash(f.Name))); err != nil {
-			return fmt.Errorf("receive %s: %w", f.Name, err)
+			return fmt.Errorf("receive %s: %w", f.Name, errors.Join(err, r.synced()))
 		}
 	}
+	if err := r.synced(); err != nil {
+		return err
+	}
 	return syncTree(dir)
+}
+
+// syncBehind has f sync something while more is received. The sync before it must
+// be over.
+func (r *receiver) syncBehind(f func() error) {
+	done := make(chan error, 1)
+	r.syncing = done
+	r.t.tasks.Go(func() { done <- f() })
+}
+
+// synced waits for the sync under way, if any, and returns how it went.
+func (r *receiver) synced() error {
+	if r.syncing == nil {
+		return nil
+	}
+	err := <-r.syncing
+	r.syncing = nil
+	return err
 }
 
 // prepare removes from dir what does not belong to the snapshot, and returns the
@@ -158,8 +182,8 @@ func (r *receiver) isWhole(file string, d fs.DirEntry, want manifestFile) (bool,
 	return true, syncFile(file)
 }
 
-// receiveFile writes a file. If that fails nothing of it stays: a file whose
-// sync has failed looks whole.
+// receiveFile writes a file, and leaves its last part to be synced. If any of that
+// fails nothing of it stays: a file whose sync has failed looks whole.
 func (r *receiver) receiveFile(want manifestFile, file string) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return err
@@ -168,21 +192,29 @@ func (r *receiver) receiveFile(want manifestFile, file string) error {
 	if err != nil {
 		return err
 	}
-	err = errors.Join(r.copyFile(f, want), f.Close())
-	if err != nil {
-		err = errors.Join(err, os.Remove(file))
+	// A failed sync is told of once, so this file's earlier ones must be heard.
+	if err := errors.Join(r.copyFile(f, want), r.synced()); err != nil {
+		return errors.Join(err, f.Close(), os.Remove(file))
 	}
-	return err
+	r.syncBehind(func() error {
+		err := errors.Join(f.Sync(), f.Close())
+		if err != nil {
+			err = errors.Join(err, os.Remove(file))
+		}
+		return err
+	})
+	return nil
 }
 
 func (r *receiver) copyFile(f *os.File, want manifestFile) error {
 	var size, synced int64
 	var crc uint32
 	for size < want.Size {
-		chunk, err := readFrame(r.conn)
+		chunk, err := readFrameInto(r.conn, r.chunk)
 		if err != nil {
 			return err
 		}
+		r.chunk = chunk
 		if size += int64(len(chunk)); size > want.Size || len(chunk) == 0 {
 			return errMalformed
 		}
@@ -190,17 +222,19 @@ func (r *receiver) copyFile(f *os.File, want manifestFile) error {
 		if _, err := f.Write(chunk); err != nil {
 			return err
 		}
-		if size-synced >= syncEvery {
-			synced = size
-			if err := f.Sync(); err != nil {
-				return err
-			}
+		if size-synced < syncEvery {
+			continue
 		}
+		synced = size
+		if err := r.synced(); err != nil {
+			return err
+		}
+		r.syncBehind(f.Sync)
 	}
 	if crc != want.CRC {
 		return fmt.Errorf("got checksum %08x, want %08x", crc, want.CRC)
 	}
-	return f.Sync()
+	return nil
 }
 
 // reply sends an answer.

@@ -78,11 +78,9 @@ func (t *Transport) runStream(p *peer, s *stream) {
 		if p.ctx.Err() != nil {
 			return
 		}
-		level := slog.LevelDebug
-		if p.reach.lost(s.kind, err) {
-			level = slog.LevelWarn
-		}
-		t.log.Log(p.ctx, level, "httppeer: peer lost", "peer", p, "stream", s.kind, "url", u, "err", err)
+		p.reach.lost(s.kind, err, func(level slog.Level) {
+			t.log.Log(p.ctx, level, "httppeer: peer lost", "peer", p, "stream", s.kind, "url", u, "err", err)
+		})
 		s.traffic.drop(s.queue.drop())
 		t.handler.Unreachable(p.id)
 		if !sleep(p.ctx, pause) {
