@@ -2,13 +2,9 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/strakeproject/strake/cmd/fleetctl/internal/remote"
@@ -19,8 +15,8 @@ const defaultEndpoint = api.DefaultEndpoint
 
 // globals are the flags of all commands.
 type globals struct {
-	Endpoint       string  `env:"FLEETCTL_ENDPOINT" default:"${endpoint}" placeholder:"URL" help:"Where fleetd is: unix:///PATH, http://HOST:PORT or https://HOST:PORT."`
-	Driver         string  `env:"FLEETCTL_DRIVER" default:"API" help:"How to reach the cluster; the only way is API."`
+	Endpoint       string  `env:"FLEETCTL_ENDPOINT" default:"${endpoint}" placeholder:"URL" help:"Where fleetd is: unix:///PATH, http://HOST:PORT or https://HOST:PORT. For the driver etcd the members, with commas between; default http://127.0.0.1:2379 and :4001."`
+	Driver         string  `env:"FLEETCTL_DRIVER" default:"API" help:"How to reach the cluster: API, of a fleetd, or etcd, its store."`
 	Tunnel         string  `env:"FLEETCTL_TUNNEL" placeholder:"HOST[:PORT]" help:"Reach the cluster through this host, over SSH."`
 	KeyFile        string  `env:"FLEETCTL_KEY_FILE" placeholder:"PATH" help:"Key of the client certificate, for https."`
 	CertFile       string  `env:"FLEETCTL_CERT_FILE" placeholder:"PATH" help:"Client certificate, for https."`
@@ -31,8 +27,7 @@ type globals struct {
 	KnownHostsFile string  `env:"FLEETCTL_KNOWN_HOSTS_FILE" default:"~/.fleetctl/known_hosts" placeholder:"PATH" help:"Hosts that are known and their keys."`
 	StrictHostKeys bool    `name:"strict-host-key-checking" env:"FLEETCTL_STRICT_HOST_KEY_CHECKING" default:"true" negatable:"" help:"Check the keys of hosts."`
 	Debug          bool    `env:"FLEETCTL_DEBUG" help:"Tell on stderr what is done."`
-	// EtcdKeyPrefix is for the driver that is no more.
-	EtcdKeyPrefix string `env:"FLEETCTL_ETCD_KEY_PREFIX" hidden:""`
+	EtcdKeyPrefix  string  `env:"FLEETCTL_ETCD_KEY_PREFIX" default:"/_coreos.com/fleet/" placeholder:"KEY" help:"Where in the store the cluster is, for the driver etcd."`
 	// ExperimentalAPI is in old scripts; the API has long been the default.
 	ExperimentalAPI bool `name:"experimental-api" env:"FLEETCTL_EXPERIMENTAL_API" hidden:"" default:"true"`
 }
@@ -49,6 +44,7 @@ type app struct {
 	in       *os.File
 	api      *api.Client            // nil until connect
 	tunnel   *remote.Client         // nil until connected through one
+	etcd     *ownServer             // nil unless the driver is etcd
 	machines map[string]api.Machine // by ID; nil until asked for
 }
 
@@ -75,66 +71,12 @@ func (a *app) fail(format string, args ...any) error {
 	return exitCode(1)
 }
 
-// connect makes the client. The error has been reported.
-func (a *app) connect(ctx context.Context) error {
-	if a.api != nil {
-		return nil
-	}
-	cfg, err := a.clientConfig()
-	if err == nil && a.Tunnel != "" {
-		err = a.openTunnel(ctx)
-		cfg.Dial = a.dialTunnel
-	}
-	if err == nil {
-		a.api, err = api.NewClient(cfg)
-	}
-	if err != nil {
-		return a.fail("Unable to initialize client: %v", err)
-	}
-	a.debugf("talking to %s", cfg.Endpoint)
-	return nil
-}
-
-func (a *app) clientConfig() (api.ClientConfig, error) {
-	cfg := api.ClientConfig{Timeout: time.Duration(a.RequestTimeout * float64(time.Second))}
-	switch {
-	case strings.EqualFold(a.Driver, "etcd"):
-		return cfg, errors.New("driver etcd is not available: use the API of a fleetd")
-	case !strings.EqualFold(a.Driver, "API"):
-		return cfg, fmt.Errorf("unrecognized driver %q", a.Driver)
-	}
-	first, rest, several := strings.Cut(a.Endpoint, ",")
-	if several && rest != "" {
-		a.logf("WARN", "multiple endpoints provided but only the first (%s) is used", first)
-	}
-	cfg.Endpoint = first
-	if a.CAFile == "" && a.CertFile == "" && a.KeyFile == "" {
-		return cfg, nil
-	}
-	cfg.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
-	if a.CAFile != "" {
-		pem, err := os.ReadFile(a.CAFile)
-		if err != nil {
-			return cfg, err
-		}
-		cfg.TLS.RootCAs = x509.NewCertPool()
-		if !cfg.TLS.RootCAs.AppendCertsFromPEM(pem) {
-			return cfg, fmt.Errorf("%s: no certificate in PEM form", a.CAFile)
-		}
-	}
-	if a.CertFile != "" || a.KeyFile != "" {
-		pair, err := tls.LoadX509KeyPair(a.CertFile, a.KeyFile)
-		if err != nil {
-			return cfg, err
-		}
-		cfg.TLS.Certificates = []tls.Certificate{pair}
-	}
-	return cfg, nil
-}
-
 func (a *app) close() {
 	if a.api != nil {
 		a.api.Close()
+	}
+	if a.etcd != nil {
+		a.etcd.close()
 	}
 	if a.tunnel != nil {
 		a.tunnel.Close()

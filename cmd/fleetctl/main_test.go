@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/strakeproject/strake/kv/httpapi"
 	"github.com/strakeproject/strake/kv/tree"
 	"github.com/strakeproject/strake/schedule"
 	"github.com/strakeproject/strake/schedule/agent"
@@ -55,6 +57,7 @@ func TestScripts(t *testing.T) {
 			env.Values["cluster"] = c
 			env.Setenv("FLEETCTL_ENDPOINT", "unix://"+c.socket)
 			env.Setenv("TZ", "UTC")
+			env.Setenv("ETCD", c.etcd)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -75,6 +78,7 @@ func TestScripts(t *testing.T) {
 // cluster is all that fleetctl talks to.
 type cluster struct {
 	socket  string
+	etcd    string // URL of the store
 	store   *tree.Local
 	reg     *registry.Registry
 	cancel  context.CancelFunc
@@ -113,6 +117,18 @@ func newCluster(socket string) (*cluster, error) {
 		return nil, err
 	}
 	c.running.Go(func() { c.errs <- server.Serve(ctx, l) })
+	keys, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	c.etcd = "http://" + keys.Addr().String()
+	srv := &http.Server{Handler: httpapi.New(httpapi.Config{Store: store})}
+	c.running.Go(func() {
+		if err := srv.Serve(keys); !errors.Is(err, http.ErrServerClosed) {
+			c.errs <- err
+		}
+	})
+	context.AfterFunc(ctx, func() { srv.Close() })
 	return c, nil
 }
 
