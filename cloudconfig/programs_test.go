@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/fstest"
 
@@ -138,6 +139,37 @@ func TestKeysAreImported(t *testing.T) {
 		if want := "ssh-rsa CCCC c\nssh-rsa AAAA\nssh-rsa BBBB\n"; err != nil || string(got) != want {
 			t.Errorf("the keys are %q (%v), want %q", got, err, want)
 		}
+	}
+}
+
+func TestAPipeInPlaceOfKeysHoldsUpNobody(t *testing.T) {
+	dir := t.TempDir()
+	putFile(t, filepath.Join(dir, "etc/passwd"), fmt.Sprintf("core:x:%d:%d::/home/core:/bin/sh\n", os.Getuid(), os.Getgid()), 0o644)
+	ssh := filepath.Join(dir, "home/core/.ssh")
+	if err := os.MkdirAll(filepath.Join(ssh, "authorized_keys.d"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"authorized_keys", "authorized_keys.d/coreos-cloudinit", "authorized_keys.d/other"} {
+		if err := syscall.Mkfifo(filepath.Join(ssh, name), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	config := &cloudconfig.Config{SSHAuthorizedKeys: []string{"ssh-rsa AAAA a"}}
+	plan, err := cloudconfig.NewPlan(config, root.FS(), cloudconfig.Options{Image: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cloudconfig.Apply(t.Context(), plan, cloudconfig.Machine{Root: dir}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(filepath.Join(ssh, "authorized_keys"))
+	if want := "ssh-rsa AAAA a\n"; err != nil || string(got) != want {
+		t.Errorf("the keys are %q (%v), want %q", got, err, want)
 	}
 }
 
