@@ -182,7 +182,10 @@ func under(p, prefix string) bool {
 
 // cleanPath is path.Clean for an absolute path that keeps one slash at the end.
 func cleanPath(p string) string {
-	c := path.Clean("/" + p)
+	if !strings.HasPrefix(p, "/") {
+		p = "/" + p
+	}
+	c := path.Clean(p)
 	if c != "/" && strings.HasSuffix(p, "/") {
 		c += "/"
 	}

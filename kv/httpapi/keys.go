@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -25,8 +26,8 @@ func (a *API) serveKeys(w http.ResponseWriter, r *http.Request, stop context.Con
 		return
 	}
 	raw := strings.TrimPrefix(r.URL.Path, keysPrefix)
-	key := kv.Clean(raw)
-	q, err := decode(r, a.cfg.MaxBodyBytes)
+	key := cleanKey(raw)
+	q, err := a.decode(r)
 	if err == nil {
 		err = a.checkKey(r, raw, q.recursive)
 	}
@@ -60,6 +61,12 @@ func (a *API) serveKeys(w http.ResponseWriter, r *http.Request, stop context.Con
 	}
 	writes := r.Method == http.MethodPut || r.Method == http.MethodPost
 	a.writeEvent(w, &ev, q.noValueOnSuccess && writes)
+}
+
+func (a *API) decode(r *http.Request) (request, error) {
+	scratch := a.buffers.Get().(*[]byte)
+	defer a.buffers.Put(scratch)
+	return decode(r, scratch, a.cfg.MaxBodyBytes)
 }
 
 // do carries a request to the store, and says what it was.
@@ -124,13 +131,37 @@ func (a *API) writeEvent(w http.ResponseWriter, ev *kv.Event, actionOnly bool) {
 	writeJSON(w, status, b)
 }
 
+// cleanKey is kv.Clean, which costs nothing for what is clean.
+func cleanKey(raw string) string {
+	if !strings.HasPrefix(raw, "/") {
+		return kv.Clean(raw)
+	}
+	return path.Clean(raw)
+}
+
 // keyHeaders sets the headers of a successful key request or watch.
 func (a *API) keyHeaders(h http.Header, index uint64) {
-	raftIndex, raftTerm := a.cfg.Cluster.Raft()
 	a.clusterHeader(h)
-	h["X-Etcd-Index"] = []string{strconv.FormatUint(index, 10)}
-	h["X-Raft-Index"] = []string{strconv.FormatUint(raftIndex, 10)}
-	h["X-Raft-Term"] = []string{strconv.FormatUint(raftTerm, 10)}
+	raftIndex, raftTerm := a.cfg.Cluster.Raft()
+	setNumbers(h, []string{"X-Etcd-Index", "X-Raft-Index", "X-Raft-Term"}, index, raftIndex, raftTerm)
+}
+
+// setNumbers sets headers, whose canonical names are given, to numbers. All of
+// them share two pieces of memory.
+func setNumbers(h http.Header, names []string, numbers ...uint64) {
+	var room [64]byte
+	var ends [4]int
+	b := room[:0]
+	for i, n := range numbers {
+		b = strconv.AppendUint(b, n, 10)
+		ends[i] = len(b)
+	}
+	text, values, begin := string(b), make([]string, len(numbers)), 0
+	for i, name := range names {
+		values[i] = text[begin:ends[i]]
+		h[name] = values[i : i+1 : i+1]
+		begin = ends[i]
+	}
 }
 
 // writeError answers with an error of the key space. What is not one is a

@@ -23,6 +23,7 @@ func (a *API) serveList(w http.ResponseWriter, r *http.Request, l kv.Lister, key
 	defer a.buffers.Put(buf)
 	out := &listing{b: (*buf)[:0], now: time.Now()}
 	conn := http.NewResponseController(w)
+	_ = conn.SetReadDeadline(time.Time{}) // the request has been read, and this may take longer
 	begun := false
 	send := func() error {
 		if !begun {
@@ -53,7 +54,7 @@ func (a *API) serveList(w http.ResponseWriter, r *http.Request, l kv.Lister, key
 	default:
 		a.writeError(w, r, err)
 	}
-	_ = conn.SetWriteDeadline(time.Time{})
+	_ = conn.SetWriteDeadline(time.Now().Add(a.cfg.WriteTimeout)) // for what is still in buffers
 	*buf = out.b
 }
 

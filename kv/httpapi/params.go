@@ -6,6 +6,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -72,11 +73,12 @@ func (q *request) condition() kv.Condition {
 }
 
 // decode reads and checks the parameters of a key request. The order of the
-// checks is fixed, and all of them apply to every method.
-func decode(r *http.Request, maxBody int64) (request, error) {
+// checks is fixed, and all of them apply to every method. A body goes through
+// scratch memory.
+func decode(r *http.Request, scratch *[]byte, maxBody int64) (request, error) {
 	var f form
 	if r.Method == http.MethodPut || r.Method == http.MethodPost {
-		body, err := formBody(r, maxBody)
+		body, err := formBody(r, scratch, maxBody)
 		if err == nil {
 			err = f.parse(body)
 		}
@@ -211,28 +213,48 @@ func (c *checker) ttl() time.Duration {
 }
 
 // formBody returns the body if it is a form, and nothing for any other type.
-func formBody(r *http.Request, limit int64) (string, error) {
+func formBody(r *http.Request, scratch *[]byte, limit int64) (string, error) {
 	contentType := r.Header.Get("Content-Type")
 	if contentType == "" {
 		return "", nil
 	}
-	mediaType, _, err := mime.ParseMediaType(contentType)
-	if err != nil {
-		return "", err
+	if contentType != formType { // which spares the parser, most of the time
+		mediaType, _, err := mime.ParseMediaType(contentType)
+		if err != nil {
+			return "", err
+		}
+		if mediaType != formType {
+			return "", nil
+		}
 	}
-	if mediaType != "application/x-www-form-urlencoded" {
+	if r.Body == nil { // only in a request that no server has read
 		return "", nil
 	}
-	body := r.Body
-	if body == nil { // only in a request that no server has read
-		return "", nil
+	if r.ContentLength > limit {
+		return "", errTooLarge
 	}
-	b, err := io.ReadAll(io.LimitReader(body, limit+1))
-	if err != nil {
-		return "", err
+	return readForm(r.Body, scratch, limit)
+}
+
+const formType = "application/x-www-form-urlencoded"
+
+var errTooLarge = errors.New("http: POST too large")
+
+// readForm reads a body into scratch memory, and returns a copy of it.
+func readForm(body io.Reader, scratch *[]byte, limit int64) (string, error) {
+	b := (*scratch)[:0]
+	defer func() { *scratch = b }()
+	for {
+		b = slices.Grow(b, 512)
+		n, err := body.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		switch {
+		case int64(len(b)) > limit:
+			return "", errTooLarge
+		case err == io.EOF:
+			return string(b), nil
+		case err != nil:
+			return "", err
+		}
 	}
-	if int64(len(b)) > limit {
-		return "", errors.New("http: POST too large")
-	}
-	return string(b), nil
 }

@@ -418,6 +418,7 @@ func TestTheOriginalAnswersTheSame(t *testing.T) {
 		"testdata/admin": func(s string) string { return maskIndexes(mask(s)) },
 	} {
 		datadriven.Walk(t, dir, func(t *testing.T, path string) {
+			t.Parallel() // a new member mostly waits
 			s := etcdScript(t)
 			defer s.close()
 			datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
