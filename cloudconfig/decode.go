@@ -26,6 +26,7 @@ type decoder struct {
 	syntax  bool   // err is about the text as a whole: nothing was walked
 	visited int    // nodes visited so far, aliases followed; see visit
 	decoded int64  // bytes of file content decoded so far
+	hints   int    // hints looked for so far; see suggest
 }
 
 // maxVisited bounds the work that aliases can ask for; it is far above any
@@ -123,7 +124,7 @@ func (d *decoder) mapping(n *yaml.Node, path string, fields []field) {
 		if f := lookup(fields, at.name); f != nil {
 			d.field(f, at)
 		} else {
-			d.note(ruleStructure, SeverityWarning, at, "unrecognized key %q", at.name).Hint = suggest(path, at.name, fields)
+			d.note(ruleStructure, SeverityWarning, at, "unrecognized key %q", at.name).Hint = d.suggest(path, at.name, fields)
 		}
 		if at.path == "coreos.write_files" {
 			d.note(ruleMisplaced, SeverityInfo, at, "write_files doesn't belong under coreos")

@@ -5,9 +5,16 @@ import (
 	"strings"
 )
 
+// maxHints is for how many unknown keys a hint is looked for. Whoever has more of
+// them reads no hints.
+const maxHints = 100
+
 // suggest returns what the author of an unknown key in the mapping at path may
 // have meant; empty if there is no telling.
-func suggest(path, key string, fields []field) string {
+func (d *decoder) suggest(path, key string, fields []field) string {
+	if d.hints++; d.hints > maxHints {
+		return ""
+	}
 	best, distance := "", 3
 	for _, f := range fields {
 		if n := edits(key, f.key); n < distance && n*3 <= len(f.key) {
