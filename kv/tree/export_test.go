@@ -3,6 +3,7 @@ package tree
 import (
 	"crypto/sha256"
 	"fmt"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -10,13 +11,14 @@ import (
 // Limits are those of the history, for tests that want little of it.
 type Limits struct {
 	Events     uint64
+	Age        time.Duration // next to none if zero
 	Bytes      int64
 	RingEvents int
 }
 
 // WithLimits returns the config with limits set.
 func (c Config) WithLimits(l Limits) Config {
-	c.limits = limits{events: l.Events, age: 1, bytes: l.Bytes, ringEvents: l.RingEvents}
+	c.limits = limits{events: l.Events, age: max(l.Age, 1), bytes: l.Bytes, ringEvents: l.RingEvents}
 	return c
 }
 
