@@ -68,7 +68,7 @@ func (l *load) run(ctx context.Context, out io.Writer) error {
 
 // client asks until the end and returns how long each answer took.
 func (l *load) client(ctx context.Context, i int, end time.Time) ([]time.Duration, error) {
-	c, err := dial(ctx, l.Addrs[i%len(l.Addrs)])
+	c, err := dial(ctx, net.Dialer{}, l.Addrs[i%len(l.Addrs)])
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func (l *load) client(ctx context.Context, i int, end time.Time) ([]time.Duratio
 	defer stop()
 	once := func() (time.Duration, error) { return l.ask(c) }
 	if l.Op == "watch" {
-		w, err := dial(ctx, l.Addrs[(i+1)%len(l.Addrs)]) // where there is another member
+		w, err := dial(ctx, net.Dialer{}, l.Addrs[(i+1)%len(l.Addrs)]) // where there is another member
 		if err != nil {
 			return nil, err
 		}
@@ -144,8 +144,8 @@ type client struct {
 	chunked bool
 }
 
-func dial(ctx context.Context, addr string) (*client, error) {
-	c, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+func dial(ctx context.Context, from net.Dialer, addr string) (*client, error) {
+	c, err := from.DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -14,6 +15,7 @@ import (
 type flags struct {
 	Bench bench `cmd:"" default:"withargs" help:"Measure both under the same load, and print tables."`
 	Load  load  `cmd:"" help:"Generate load; bench runs this as a process of its own."`
+	Scale scale `cmd:"" help:"Measure a key space of millions of keys, and many watchers."`
 }
 
 func main() {
@@ -31,9 +33,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "versus: %v, see versus --help\n", err)
 		return 2
 	}
-	switch cmd.Command() {
+	switch command, _, _ := strings.Cut(cmd.Command(), " "); command {
 	case "load":
 		err = f.Load.run(ctx, stdout)
+	case "scale":
+		err = f.Scale.run(ctx, stdout)
 	default:
 		err = f.Bench.run(ctx, stdout, stderr)
 	}
