@@ -13,8 +13,10 @@ import (
 
 	"github.com/strakeproject/strake/kv"
 	"github.com/strakeproject/strake/kv/tree"
+	"github.com/strakeproject/strake/schedule"
 	"github.com/strakeproject/strake/schedule/engine"
 	"github.com/strakeproject/strake/schedule/registry"
+	"github.com/strakeproject/strake/schedule/unitfile"
 	"github.com/strakeproject/strake/unit"
 )
 
@@ -26,6 +28,7 @@ func TestNewNamesTheFieldThatIsWrong(t *testing.T) {
 	}{
 		{engine.Config{MachineID: "m1"}, "engine config: Registry is missing"},
 		{engine.Config{Registry: reg}, "engine config: MachineID is missing"},
+		{engine.Config{Registry: reg, MachineID: "m1", Schedule: schedule.Options{Strategy: 9}}, "engine config: Schedule: unknown strategy 9"},
 		{engine.Config{Registry: reg, MachineID: "m1", Interval: time.Millisecond}, "engine config: Interval 1ms is less than 200ms"},
 	} {
 		if _, err := engine.New(c.cfg); err == nil || err.Error() != c.want {
@@ -275,5 +278,43 @@ func TestRunEndsWithItsContextWhateverTheStoreDoes(t *testing.T) {
 		if err := e.Run(ctx); err != nil || !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			t.Errorf("Run: got %v after %v, want nil after the hour", err, ctx.Err())
 		}
+	})
+}
+
+// An engine that packs, in a cluster where limits count for requests.
+func TestAnEnginePlacesAsItIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.end()
+		for _, id := range []string{"m1", "m2"} {
+			must(t, w.join(id, []string{"cpu=1"}))
+		}
+		e, err := engine.New(engine.Config{
+			Registry:  registry.New(w.store, registry.Options{Derive: unitfile.Request}),
+			MachineID: "m1",
+			Schedule:  schedule.Options{Strategy: schedule.Pack, Preempt: true},
+		})
+		must(t, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- e.Run(ctx) }()
+		quota := func(name, cpu string, options ...string) {
+			f, err := unit.Parse([]byte("[Service]\nCPUQuota=" + cpu + "\n[X-Fleet]\n" + strings.Join(options, "\n") + "\n"))
+			must(t, err)
+			must(t, w.reg.CreateUnit(t.Context(), name, f, registry.Launched))
+			synctest.Wait()
+		}
+		quota("a.service", "30%")
+		quota("b.service", "30%")
+		quota("c.service", "50%")
+		if got, want := fmt.Sprint(placements(t, w.reg)), "map[a.service:m1 b.service:m1 c.service:m2]"; got != want {
+			t.Errorf("packed: got %s, want %s", got, want)
+		}
+		quota("d.service", "80%", "Priority=1")
+		if got, want := fmt.Sprint(placements(t, w.reg)), "map[a.service:m1 b.service:m1 c.service: d.service:m2]"; got != want {
+			t.Errorf("with one of higher priority: got %s, want %s", got, want)
+		}
+		cancel()
+		must(t, <-ended)
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/strakeproject/strake/schedule"
 	"github.com/strakeproject/strake/schedule/unitfile"
 	"github.com/strakeproject/strake/unit"
 )
@@ -71,4 +72,33 @@ func TestAConditionThatCannotBeReadIsRefusedWithItsLine(t *testing.T) {
 			t.Errorf("%s: got %v, want %s...", c.option, err, c.want)
 		}
 	}
+}
+
+// FuzzRead wants the scheduler to take every unit that Read makes: it refuses a
+// whole cluster for one that is malformed.
+func FuzzRead(f *testing.F) {
+	for _, text := range []string{
+		"Memory=512M\nCPU=250m\nDisk=1.5G\nResources=gpu=1 license/foo=2",
+		"Ports=80 53/udp dynamic:3\nPriority=-5\nSpread=zone/rack max-skew=2\nMaxPerMachine=3",
+		"Prefer=-20 disk=ssd\nRequire=\"a in (b,c)\"\nRequire=!d\nPin=first\nPreemptible=no\nMovable=off",
+		"MachineOf=%p@%i.service\nMachineMetadata=\"a=1\" \"b=2\"\nConflicts=x* y*\nGlobal=no",
+		"Global=yes\nPorts=80\nMemory=2P",
+	} {
+		f.Add("web@1.service", "[Service]\nMemoryMax=2P\nCPUQuota=10%\n[X-Fleet]\n"+text)
+	}
+	f.Fuzz(func(t *testing.T, name, text string) {
+		file, err := unit.Parse([]byte(text))
+		if err != nil || unit.CheckName(name) != nil {
+			return
+		}
+		for _, d := range []unitfile.Derive{unitfile.Estimate, unitfile.Request, unitfile.Off} {
+			u, _, err := unitfile.Read(name, file, d)
+			if err != nil {
+				continue
+			}
+			if err := schedule.New(schedule.Options{}).SetUnit(u); err != nil {
+				t.Fatalf("unit %s of\n%s\nis refused: %v", name, text, err)
+			}
+		}
+	})
 }
