@@ -38,13 +38,18 @@ func (a *API) serveKeys(w http.ResponseWriter, r *http.Request, stop context.Con
 		a.writeError(w, r, err)
 		return
 	}
+	count := a.counts.method(r.Method)
+	count.received.Add(1)
 	if q.wait && !q.quorum {
 		a.serveWatch(w, r, key, q, stop)
 		return
 	}
+	begun := time.Now()
 	reads := r.Method == http.MethodGet || r.Method == http.MethodHead
 	if l, ok := a.cfg.Store.(kv.Lister); ok && reads && q.recursive {
-		a.serveList(w, r, l, key, q)
+		if a.serveList(w, r, l, key, q) == nil {
+			count.took(time.Since(begun))
+		}
 		return
 	}
 	ctx := r.Context()
@@ -61,6 +66,7 @@ func (a *API) serveKeys(w http.ResponseWriter, r *http.Request, stop context.Con
 	}
 	writes := r.Method == http.MethodPut || r.Method == http.MethodPost
 	a.writeEvent(w, &ev, q.noValueOnSuccess && writes)
+	count.took(time.Since(begun))
 }
 
 func (a *API) decode(r *http.Request) (request, error) {
@@ -90,6 +96,9 @@ func do(ctx context.Context, s kv.Store, method, key string, q request) (operati
 		Sorted:    q.sorted,
 		Quorum:    q.quorum && method == http.MethodGet,
 	})
+	if q.recursive {
+		return opGetRecursive, ev, err
+	}
 	return opGet, ev, err
 }
 
@@ -175,6 +184,7 @@ func (a *API) writeError(w http.ResponseWriter, r *http.Request, err error) {
 		}
 	}
 	status := statusOf(e.Code)
+	a.counts.method(r.Method).fail(status)
 	if status == http.StatusInternalServerError && r.Context().Err() == nil {
 		a.cfg.Logger.Warn("key request failed", "method", r.Method, "path", r.URL.Path, "err", err)
 	}

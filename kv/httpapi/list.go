@@ -17,8 +17,9 @@ const listChunk = 64 << 10
 const listPatience = 30 * time.Second
 
 // serveList answers with a whole subtree. It passes nodes on as the store gives
-// them, and holds no more than a chunk and the directories it is in.
-func (a *API) serveList(w http.ResponseWriter, r *http.Request, l kv.Lister, key string, q request) {
+// them, and holds no more than a chunk and the directories it is in. It returns
+// the error that it has answered with.
+func (a *API) serveList(w http.ResponseWriter, r *http.Request, l kv.Lister, key string, q request) error {
 	buf := a.buffers.Get().(*[]byte)
 	defer a.buffers.Put(buf)
 	out := &listing{b: (*buf)[:0], now: time.Now()}
@@ -44,7 +45,7 @@ func (a *API) serveList(w http.ResponseWriter, r *http.Request, l kv.Lister, key
 		}
 		return send()
 	})
-	a.counts.note(opGet, err)
+	a.counts.note(opGetRecursive, err)
 	switch {
 	case err == nil:
 		out.end()
@@ -56,6 +57,7 @@ func (a *API) serveList(w http.ResponseWriter, r *http.Request, l kv.Lister, key
 	}
 	_ = conn.SetWriteDeadline(time.Now().Add(a.cfg.WriteTimeout)) // for what is still in buffers
 	*buf = out.b
+	return err
 }
 
 // list is kv.Lister's List, which takes as long as the client needs but for the

@@ -3,7 +3,6 @@ package httpapi
 import (
 	"encoding/json"
 	"net/http"
-	"sync/atomic"
 	"time"
 )
 
@@ -43,35 +42,6 @@ type Follower struct {
 // Latency is how a duration varies.
 type Latency struct {
 	Current, Average, Deviation, Min, Max time.Duration
-}
-
-// operation is what is asked of a store.
-type operation int
-
-const (
-	opGet operation = iota
-	opSet
-	opDelete
-	opUpdate
-	opCreate
-	opSwap
-	opCompareAndDelete
-	numOperations
-)
-
-// counts are the requests for keys that this API has answered, and the watches
-// it answers now.
-type counts struct {
-	ok, failed [numOperations]atomic.Uint64
-	watches    atomic.Int64
-}
-
-func (c *counts) note(op operation, err error) {
-	if err != nil {
-		c.failed[op].Add(1)
-		return
-	}
-	c.ok[op].Add(1)
 }
 
 // serveStats answers requests below /v2/stats.
@@ -133,7 +103,7 @@ func (a *API) storeStats() storeStats {
 	ok := func(op operation) uint64 { return a.counts.ok[op].Load() }
 	failed := func(op operation) uint64 { return a.counts.failed[op].Load() }
 	s := storeStats{
-		GetsSuccess: ok(opGet), GetsFail: failed(opGet),
+		GetsSuccess: ok(opGet) + ok(opGetRecursive), GetsFail: failed(opGet) + failed(opGetRecursive),
 		SetsSuccess: ok(opSet), SetsFail: failed(opSet),
 		DeleteSuccess: ok(opDelete), DeleteFail: failed(opDelete),
 		UpdateSuccess: ok(opUpdate), UpdateFail: failed(opUpdate),

@@ -25,6 +25,7 @@ func (a *API) serveWatch(w http.ResponseWriter, r *http.Request, key string, q r
 		return
 	}
 	defer a.counts.watches.Add(-1)
+	a.counts.watchRequests.Add(1)
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(stop, cancel)()
