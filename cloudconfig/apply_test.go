@@ -24,10 +24,11 @@ import (
 //	reset              an empty directory
 //	file path=P [mode=M]   put a file there
 //	link path=P to=T   put a link there
+//	remove path=P      remove what is there
 //	active UNIT...     these units run
 //	fails NAME...      these units' commands and programs fail
-//	plan [image] [meta]    print the plan for a config
-//	apply [image] [meta]   carry it out; print steps, and what was asked of the doubles
+//	plan [image] [meta] [keep]    print the plan for a config
+//	apply [image] [meta] [keep]   carry it out; print steps, and what was asked of the doubles
 //	cat path=P         print a file
 //	ls                 print all files
 func TestApplyTranscripts(t *testing.T) {
@@ -144,13 +145,7 @@ func (m *machine) plan(t *testing.T, td *datadriven.TestData) *cloudconfig.Plan 
 		options.Addresses.PrivateIPv4 = netip.MustParseAddr("10.0.0.1")
 		options.Addresses.PublicIPv4 = netip.MustParseAddr("192.0.2.1")
 	}
-	text := td.Input + "\n"
-	if td.HasArg("config") {
-		var name string
-		td.ScanArgs(t, "config", &name)
-		text = string(readConfig(t, name))
-	}
-	data, err := cloudconfig.Read([]byte(text), options.Addresses)
+	data, err := cloudconfig.Read([]byte(td.Input+"\n"), options.Addresses)
 	if err != nil {
 		t.Fatalf("%s: %v", td.Pos, err)
 	}

@@ -28,12 +28,21 @@ func (a *applier) keys(ctx context.Context, s Step) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	gone := len(keys) == 0 // and with the home directory they are
 	user := users.users[s.Target]
-	if user == nil {
+	switch {
+	case user == nil && gone:
+		return "the user is gone", nil
+	case user == nil:
 		return "", fmt.Errorf("there is no user %q", s.Target)
 	}
 	home, err := a.openHome(user)
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && gone:
+		return "the home directory is gone", nil
+	case errors.Is(err, fs.ErrNotExist):
+		return "", fmt.Errorf("the home directory %s does not exist", user.home)
+	case err != nil:
 		return "", err
 	}
 	defer home.Close()
@@ -56,11 +65,7 @@ func (a *applier) openHome(user *account) (*os.Root, error) {
 	if err != nil {
 		return nil, err
 	}
-	home, err := a.tree.root.OpenRoot(at)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("the home directory %s does not exist", user.home)
-	}
-	return home, err
+	return a.tree.root.OpenRoot(at)
 }
 
 // writeKeys changes the files of a home directory. They and their directories
