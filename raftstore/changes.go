@@ -306,6 +306,7 @@ func (n *Node) setMembers(ms membership) {
 func (n *Node) leave(err error) {
 	n.failOnce.Do(func() {
 		n.failure = err
+		close(n.failed)
 		n.log.Error("raftstore: member stops", "member", fmt.Sprintf("%x", n.id), "err", err)
 	})
 	n.cancel()

@@ -86,15 +86,42 @@ type Node struct {
 	solo bool
 
 	failOnce sync.Once
-	failure  error // set before ctx ends, read after done
+	failure  error         // set before failed is closed, read after
+	failed   chan struct{} // closed when the node ends by failure, before ctx
+}
+
+// newNode returns a Node that is to be prepared.
+func newNode(cfg Config) *Node {
+	return &Node{cfg: cfg, done: make(chan struct{}), failed: make(chan struct{})}
 }
 
 func (n *Node) membership() membership { return *n.members.Load() }
 
-// shutdown tears down when ctx ends, in the order in which nobody misses what
-// is gone.
+// shutdown ends the node when ctx ends. That takes as long as the disk does; but a
+// node that has failed and whose disk hangs besides has ended for all purposes.
 func (n *Node) shutdown() {
 	<-n.ctx.Done()
+	torn := make(chan struct{})
+	go func() {
+		defer close(torn)
+		n.tearDown()
+	}()
+	select {
+	case <-torn:
+	case <-n.failed:
+		patience := time.NewTimer(4 * n.electionTimeout())
+		defer patience.Stop()
+		select {
+		case <-torn:
+		case <-patience.C:
+			n.log.Error("raftstore: failed member cannot be closed, its disk or state machine hangs", "member", fmt.Sprintf("%x", n.id))
+		}
+	}
+	close(n.done)
+}
+
+// tearDown closes everything, in the order in which nobody misses what is gone.
+func (n *Node) tearDown() {
 	n.cfg.Transport.Stop()
 	stopped := errors.Join(ErrStopped, ErrDropped)
 	n.proposals.close(stopped)
@@ -107,13 +134,13 @@ func (n *Node) shutdown() {
 	if err := errors.Join(n.cfg.StateMachine.Close(), n.cfg.Log.Close()); err != nil {
 		n.fail(fmt.Errorf("raftstore: close: %w", err))
 	}
-	close(n.done)
 }
 
 // fail stops the node for good.
 func (n *Node) fail(err error) {
 	n.failOnce.Do(func() {
 		n.failure = err
+		close(n.failed)
 		n.log.Error("raftstore: member failed and stops", "member", fmt.Sprintf("%x", n.id), "err", err)
 	})
 	n.cancel()
@@ -139,7 +166,9 @@ func (n *Node) Stop(ctx context.Context) error {
 	}
 }
 
-// Done is closed when the node has ended, by Stop or by failure.
+// Done is closed when the node has ended, by Stop or by failure. Then all is
+// closed; but if the disk or the state machine hangs after a failure, Done does not
+// wait for them longer than 4 election timeouts. A program ends with it.
 func (n *Node) Done() <-chan struct{} { return n.done }
 
 // Err returns why the node ended: nil after a clean Stop or while it runs.

@@ -14,7 +14,7 @@ import (
 // else the one that lives there. The context bounds Open alone. On error all
 // that cfg hands over is closed.
 func Open(ctx context.Context, cfg Config) (*Node, error) {
-	n := &Node{cfg: cfg, done: make(chan struct{})}
+	n := newNode(cfg)
 	n.spawn = n.tasks.Go
 	err := n.cfg.fill()
 	if err == nil {

@@ -35,7 +35,8 @@ func (h *simHost) boot() {
 		LogRetainBytes: 300, LogCapBytes: 600, FlushBytes: 200, TailCacheBytes: 200,
 		FS: h.fs, Rand: simRand{h.sim.rng}, Now: func() time.Time { return time.Unix(0, h.sim.now) },
 	}
-	n := &Node{cfg: cfg, done: make(chan struct{}), solo: true}
+	n := newNode(cfg)
+	n.solo = true
 	n.spawn = func(f func()) { h.tasks = append(h.tasks, f) }
 	if err := n.cfg.fill(); err != nil {
 		h.sim.fail("%s: %v", h.name, err)

@@ -225,3 +225,8 @@ func (c *cluster) check(names ...string) error {
 	}
 	return nil
 }
+
+// others returns the names but one.
+func others(names []string, name string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == name })
+}

@@ -226,6 +226,38 @@ func TestStopDoesNotWaitForAHungDiskLongerThanItIsTold(t *testing.T) {
 	})
 }
 
+// TestAFailedMemberEndsThoughItsDiskHangs has one part of a member fail while
+// another waits for a disk that never answers.
+func TestAFailedMemberEndsThoughItsDiskHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, names := threeMembers(t)
+		defer c.stop()
+		h := c.host(names[1])
+		h.disk.Inject(raftsim.Fault{Kind: raftsim.OpSync, Path: "member/", Hang: true})
+		c.write(names[0], "flushed", 10, 16<<10)
+		time.Sleep(10 * time.Second)
+		if err := h.node.Err(); err != nil {
+			t.Fatalf("the member ended: %v", err)
+		}
+		h.disk.Inject(raftsim.Fault{Kind: raftsim.OpSync, Path: "log/", Err: syscall.EIO})
+		start := time.Now()
+		c.write(names[0], "more", 1, 10)
+		select {
+		case <-h.node.Done():
+		case <-time.After(time.Minute):
+			t.Error("the member has not ended within a minute")
+		}
+		if took := time.Since(start); took > 10*time.Second {
+			t.Errorf("it took the member %v to end", took)
+		}
+		if err := c.halt(names[1]); !errors.Is(err, syscall.EIO) {
+			t.Errorf("stop: %v, want EIO", err)
+		}
+		h.disk.Heal() // and what hung comes to its end
+		c.write(names[0], "without", 3, 10)
+	})
+}
+
 func TestASlowDiskIsOnlySlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, names := threeMembers(t)
