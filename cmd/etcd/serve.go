@@ -15,6 +15,7 @@ import (
 	"github.com/strakeproject/strake/kv/auth"
 	"github.com/strakeproject/strake/kv/discovery"
 	"github.com/strakeproject/strake/kv/httpapi"
+	"github.com/strakeproject/strake/kv/httpapi/apimetrics"
 	"github.com/strakeproject/strake/kv/httpapi/memberapi"
 	"github.com/strakeproject/strake/kv/member"
 )
@@ -121,11 +122,13 @@ func (s *settings) serveMember(ctx context.Context, m *member.Member, ls listene
 		return err
 	}
 	defer authority.Close()
-	metrics := promhttp.HandlerFor(memberRegistry(m), promhttp.HandlerOpts{})
+	registry := memberRegistry(m)
+	metrics := promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 	api := httpapi.New(httpapi.Config{
 		Store: m, Cluster: memberapi.Of(m), Changer: memberapi.Of(m), Auth: authority, ClientCertAuth: s.Security.ClientCertAuth,
 		Version: version, Metrics: metrics, RequestTimeout: m.RequestTimeout(), MaxBodyBytes: s.Member.MaxRequestBytes, Logger: log,
 	})
+	registry.MustRegister(apimetrics.New(api))
 	g, ctx := errgroup.WithContext(ctx)
 	for _, l := range ls.clients {
 		log.Info("serving clients", "addr", l.Addr())
