@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,13 +19,22 @@ import (
 
 // answers serves fixed answers by "METHOD path", and keeps what it was asked.
 type answers struct {
+	mu    sync.Mutex
 	with  map[string]string
 	asked []string
+}
+
+func (a *answers) change(line, answer string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.with[line] = answer
 }
 
 func (a *answers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	line := r.Method + " " + r.URL.Path
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.asked = append(a.asked, strings.TrimSpace(line+" "+string(body)))
 	status, text, _ := strings.Cut(a.with[line], " ")
 	code := 404
@@ -83,7 +93,7 @@ func TestChangesOfTheClusterGoOutAsTheAPIHasThem(t *testing.T) {
 		}
 		// A refusal says what the server said; a failure leaves the outcome open.
 		for status, unknown := range map[string]bool{"409": false, "500": true} {
-			a.with[parts[0]+" "+parts[1]] = status + ` {"message":"not like that"}`
+			a.change(parts[0]+" "+parts[1], status+` {"message":"not like that"}`)
 			err := c.do(net.client(t, client.Config{}, "a"))
 			e, ok := errors.AsType[*client.StatusError](err)
 			if !ok || e.Error() != "not like that" || errors.Is(err, kv.ErrOutcomeUnknown) != unknown {
@@ -168,7 +178,7 @@ func TestAutoSyncFollowsTheCluster(t *testing.T) {
 			if got := slices.Sorted(slices.Values(c.Endpoints())); !slices.Equal(got, step.want) {
 				t.Errorf("step %d: endpoints %q, want %q", i, got, step.want)
 			}
-			a.with["GET /v2/members"] = step.answer
+			a.change("GET /v2/members", step.answer)
 			time.Sleep(time.Minute)
 		}
 		cancel()
