@@ -118,7 +118,11 @@ func (s *Scheduler) ways(groups []group) []way {
 	case len(groups) > largeBatch:
 		return []way{s.searched, s.byName}
 	}
-	return []way{s.searched, s.greedily, s.byName, s.inOrder, s.spreadFirst}
+	ways := []way{s.searched, s.greedily, s.byName, s.inOrder, s.spreadFirst}
+	if fine(groups) {
+		ways = append(ways, s.searchedLate)
+	}
+	return ways
 }
 
 // otherWays returns what else to try before units are left without a place.

@@ -29,6 +29,15 @@ func (s *Scheduler) searched(groups []group) bool {
 	return s.fill(groups, p)
 }
 
+// searchedLate is searched with other sets of those that fit as well.
+func (s *Scheduler) searchedLate(groups []group) bool {
+	p := packing.Problem{Reopen: -1, Tries: 200, Late: true}
+	if s.opts.Effort == Thorough {
+		p.Tries *= 10
+	}
+	return s.fill(groups, p)
+}
+
 // greedily fills machine by machine with what leaves least.
 func (s *Scheduler) greedily(groups []group) bool {
 	return s.fill(groups, packing.Problem{Coarse: !fine(groups)})

@@ -140,14 +140,13 @@ func TestDigests(t *testing.T) {
 		d.ScanArgs(t, "machines", &machines)
 		d.ScanArgs(t, "services", &services)
 		d.ScanArgs(t, "base", &base)
+		o, err := parseOptions(slices.DeleteFunc(slices.Clone(d.CmdArgs), func(a datadriven.CmdArg) bool { return len(a.Vals) > 0 || a.Key == "full" }))
+		must(err)
 		e := newEstate(uint64(base), uint64(base+1), machines, services)
-		w := newWorld(schedule.Options{})
-		for _, m := range e.machines {
-			must(w.setMachine(m))
+		if d.HasArg("full") {
+			e = newFullEstate(uint64(base), uint64(base+1), machines, services)
 		}
-		for _, u := range e.units {
-			must(w.setUnit(u))
-		}
+		w := newDrama(e, 1, o).world
 		p := w.live.Plan()
 		w.apply(p)
 		for _, v := range schedule.Check(w.cluster()) {

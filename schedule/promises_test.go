@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -381,8 +382,8 @@ func TestASpreadIsEven(t *testing.T) {
 		w.apply(w.live.Plan())
 		counts := make([]int, zones)
 		for _, id := range w.placed {
-			var zone int
-			fmt.Sscan(w.machines[id].Metadata["zone"], &zone)
+			zone, err := strconv.Atoi(w.machines[id].Metadata["zone"])
+			must(err)
 			counts[zone]++
 		}
 		if got, most := slices.Max(counts)-slices.Min(counts), max(1, skew); len(w.placed) != n || got > most {

@@ -15,6 +15,9 @@ type Problem struct {
 	Reopen int
 	// Tries bounds the sets of items that the search begins with for each bin.
 	Tries int
+	// Late: of sets that leave the same the last one found is taken, which has
+	// items of about one size where the first has large and small ones.
+	Late bool
 }
 
 // Fill returns the bin of each item, -1 for none. It fills one bin after the

@@ -84,10 +84,10 @@ func (s *search) descend(from int) (over bool) {
 		}
 		s.move(c.kind, 1)
 		s.picks = append(s.picks, c.pick)
-		if left := s.slack(); left < s.least {
+		if left := s.slack(); left < s.least || s.Late && left == s.least {
 			s.least = left
 			s.best = append(s.best[:0], s.picks...)
-			over = left == 0
+			over = left == 0 && !s.Late
 		}
 		if !over && fits(s.smallest, s.free) {
 			over = s.descend(i)
