@@ -15,4 +15,7 @@
 //	           for tests
 //
 // and kv/httpapi serves the v2 HTTP API from any Store.
+//
+// The examples show patterns to copy: leader election, registration of services,
+// a queue, and configuration that is followed.
 package kv

@@ -28,7 +28,7 @@ var originals = flag.Bool("originals", false, "test the originals against each o
 // TestBothToolsSayTheSameOfBothServers runs one set of transcripts with this
 // program and the original's, each against this project's server and the
 // original's, with the same output. Where the originals are not installed, what
-// is left of that. The originals alone need a flag, -originals, and with -rewrite
+// is left of that. The originals alone need -args -originals, and with -rewrite
 // they write the transcripts. Directives:
 //
 //	sh      each line is a command for a shell, in which etcdctl is the tool
