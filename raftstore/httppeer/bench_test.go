@@ -44,7 +44,7 @@ func benchPair(b *testing.B, secure bool) (*host, *sink) {
 	}
 	from, to := newMember(b, 0xa), newMember(b, 0xb)
 	if !secure {
-		from.Transport = httppeer.New(httppeer.Config{SnapshotRate: -1})
+		from.Transport = httppeer.New(httppeer.Config{})
 		b.Cleanup(from.Stop)
 	}
 	s := &sink{recorder: to.rec, control: make(chan struct{}, 1), bulk: make(chan struct{}, inFlight)}

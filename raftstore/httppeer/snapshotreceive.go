@@ -17,7 +17,7 @@ import (
 // syncEvery is how much of a snapshot is written between two syncs: so little
 // that a log on the same disk does not wait long behind one, and yet so much that
 // the disk writes as fast as it can.
-const syncEvery = 8 << 20
+const syncEvery = 2 << 20
 
 // serveSnapshot receives a snapshot on an upgraded connection.
 func (t *Transport) serveSnapshot(conn *patientConn) error {

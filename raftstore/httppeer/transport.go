@@ -65,8 +65,10 @@ type Config struct {
 	// have a NetConn method, as those of crypto/tls do: it lets Forward see that a
 	// peer has hung up. Default: a net.Dialer with a timeout of 2 s.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
-	// SnapshotRate is how many bytes of a snapshot are sent per second. Default
-	// 100 MiB; negative for as many as go.
+	// SnapshotRate bounds how many bytes of a snapshot are sent per second, for
+	// networks on which other traffic suffers. Default: as many as go. The receiver
+	// syncs what it gets in parts of 2 MiB, so that a log on the same disk does not
+	// wait long.
 	SnapshotRate int64
 }
 
@@ -90,9 +92,6 @@ func New(cfg Config) *Transport {
 	}
 	if cfg.DialContext == nil {
 		cfg.DialContext = (&net.Dialer{Timeout: connectTimeout}).DialContext
-	}
-	if cfg.SnapshotRate == 0 {
-		cfg.SnapshotRate = 100 << 20
 	}
 	t := &Transport{
 		log:          cfg.Logger,
