@@ -93,10 +93,10 @@ func startEtcd(ctx context.Context, m machineConfig, dir string, net *cable, log
 
 // stop ends the member cleanly: it hands leadership over first.
 func (e *etcd) stop(ctx context.Context) error {
+	e.auth.Close()
 	err := e.Member.Stop(ctx)
 	e.cancel()
 	e.served.Wait()
-	e.auth.Close()
 	return err
 }
 

@@ -90,7 +90,9 @@ func (s *script) command(d *datadriven.TestData) (string, error) {
 	case "recv":
 		return s.recv(d), nil
 	case "hangup":
-		return "", s.watches[d.CmdArgs[0].Key].conn.Close()
+		err := s.watches[d.CmdArgs[0].Key].conn.Close()
+		s.settle()
+		return "", err
 	case "sleep":
 		pause, err := time.ParseDuration(d.CmdArgs[0].Key)
 		time.Sleep(pause)
