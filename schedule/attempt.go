@@ -40,7 +40,7 @@ type placement struct {
 func (s *Scheduler) placePending() (again bool) {
 	groups := s.pendingGroups()
 	s.placed = s.placed[:0]
-	if slices.ContainsFunc(groups, group.replaces) {
+	if len(s.linked) > 0 && slices.ContainsFunc(groups, group.replaces) {
 		return s.inOrder(groups) // what leaves for others does not come back
 	}
 	ways := s.ways(groups)
@@ -152,7 +152,8 @@ func (s *Scheduler) try(w way, groups []group) attempt {
 
 // inOrder places one group after the other.
 func (s *Scheduler) inOrder(groups []group) (again bool) {
-	for _, g := range groups {
+	for i := range groups {
+		g := &groups[i]
 		if g.free && len(g.units) == 1 && s.dedicated.empty() {
 			s.placeFree(g.units[0], &g.takes)
 			continue

@@ -62,6 +62,9 @@ type search struct {
 	mask  bitset
 	q     *parcel
 	best  rank
+	// The shares of q in the nominal capacity that was looked at last.
+	nominal []int64
+	shares  []int32
 }
 
 // find returns what scan does.
@@ -89,7 +92,10 @@ func (w *search) walk(sh *shape) {
 	if sh.filled == [levels / 64]uint64{} {
 		return
 	}
-	sh.shares = w.sched.ledger.sharesOf(w.q, sh.nominal, sh.shares)
+	if w.nominal == nil || !slices.Equal(w.nominal, sh.nominal) {
+		w.nominal, w.shares = sh.nominal, w.sched.ledger.sharesOf(w.q, sh.nominal, sh.shares)
+	}
+	sh.shares = w.shares
 	if w.sched.scoring == Pack {
 		w.walkFree(sh)
 	} else {
