@@ -129,7 +129,7 @@ func (w *watcher) renew(ctx context.Context) {
 	w.next = max(w.next, w.polled+1)
 	w.pause = 0
 	if _, err := w.client.Leader(ctx); err != nil && ctx.Err() == nil {
-		w.client.logger.Info("no leader known where a watch is", "key", w.key, "err", err)
+		w.client.logger.Debug("no leader known where a watch is", "key", w.key, "err", err)
 	}
 }
 

@@ -10,6 +10,9 @@
 // and clocks of this machine and of the source should agree, since a time to
 // live is known by when it ends.
 //
+// Both stores' trees are held in memory meanwhile, since only a read of a whole
+// tree shows one moment of it.
+//
 // The copy is as consistent as the v2 API allows: each of the trees that are
 // copied is read in one step, at one index, and several of them one after the
 // other. A change of the source after that is not in it. To move for good, copy
