@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"runtime"
 	"slices"
 	"sync"
 
@@ -11,6 +12,7 @@ import (
 //
 //	Apply --publish--> ring (the latest events) --examine--> watcher's reader
 //	                   spots (who waits where)  --wake-----> watcher's reader
+//	                             or, if many, --> a waker --> watcher's reader
 //
 // One goroutine publishes; each reader examines for itself. Registration and
 // publishing exclude each other, so that a watcher is either told of an event
@@ -26,7 +28,10 @@ type hub struct {
 	bytes int       // size of the ring
 	floor uint64    // there is no history below
 	root  *spot
-	woken []woken // by removals that are about to be published, in their order
+	woken []woken    // by removals that are about to be published, in their order
+	awake []*watcher // unparked, but not told yet
+
+	wakers sync.WaitGroup // see wake
 }
 
 // woken is a watcher whose key goes away at an index.
@@ -58,8 +63,9 @@ func (h *hub) jump(index, floor uint64) {
 	gap := floor > h.index+1
 	h.root.each(func(w *watcher) {
 		w.cut = w.cut || gap
-		w.unpark(max(w.next, h.index+1)) // to look for itself
+		h.unpark(w, max(w.next, h.index+1)) // to look for itself
 	})
+	h.wake()
 	h.ring, h.bytes, h.woken = ring{}, 0, nil
 	h.index, h.first, h.floor = index, index+1, floor
 }
@@ -72,11 +78,13 @@ func (h *hub) closed() bool {
 
 // close ends all watches.
 func (h *hub) close(err *kv.Error) {
+	defer h.wakers.Wait()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.err == nil {
 		h.err = err
-		h.root.each(func(w *watcher) { w.unpark(w.next) })
+		h.root.each(func(w *watcher) { h.unpark(w, w.next) })
+		h.wake()
 	}
 }
 
@@ -164,13 +172,46 @@ func (h *hub) examine(w *watcher) ([]kv.Event, watchState, error) {
 	return evs, watchState{parked: w.parked}, nil
 }
 
-// unpark wakes a watcher for the event of the given index.
-func (w *watcher) unpark(index uint64) {
+// unpark has a watcher examine the event of the given index, once it is told. The
+// caller holds mu.
+func (h *hub) unpark(w *watcher, index uint64) {
 	if !w.parked || index < w.next {
 		return
 	}
 	w.parked = false
 	w.next = index
+	h.awake = append(h.awake, w)
+}
+
+// wakeFew is how many watchers are told at a time.
+const wakeFew = 256
+
+// wake tells those that were unparked. The caller holds mu, and does not wait for
+// many: they go one lot after the other, so that the next to publish does not
+// have to queue behind all of them.
+func (h *hub) wake() {
+	if len(h.awake) <= wakeFew {
+		for _, w := range h.awake {
+			w.signal()
+		}
+		clear(h.awake)
+		h.awake = h.awake[:0]
+		return
+	}
+	many := h.awake
+	h.awake = nil
+	h.wakers.Go(func() {
+		for lot := range slices.Chunk(many, wakeFew) {
+			for _, w := range lot {
+				w.signal()
+			}
+			runtime.Gosched()
+		}
+	})
+}
+
+// signal wakes the reader of a watcher.
+func (w *watcher) signal() {
 	select {
 	case w.wake <- struct{}{}:
 	default:
@@ -216,16 +257,17 @@ func (h *hub) publish(evs []event, index, floor uint64) {
 		h.ring.push(ev)
 		h.bytes += ev.size()
 		if !ev.refresh {
-			h.root.wakeFor(ev)
+			h.wakeFor(ev)
 		}
 		// In the order of events: the first one to wake a watcher is where it
 		// begins to examine.
 		for len(h.woken) > 0 && h.woken[0].index == ev.Index {
-			h.woken[0].w.unpark(ev.Index)
+			h.unpark(h.woken[0].w, ev.Index)
 			h.woken = h.woken[1:]
 		}
 	}
 	h.woken = nil
+	h.wake()
 	h.floor = floor
 	h.trim()
 }
@@ -245,13 +287,13 @@ func (h *hub) trim() {
 }
 
 // wakeFor wakes whom an event may concern, other than through a removal.
-func (s *spot) wakeFor(ev *event) {
+func (h *hub) wakeFor(ev *event) {
 	n, lastHidden := segments(ev.Node.Key)
-	at, rest := s, ev.Node.Key[1:]
+	at, rest := h.root, ev.Node.Key[1:]
 	for depth := 0; at != nil; depth++ {
 		for w := range at.watchers {
 			if depth == n || w.recursive && depth >= lastHidden {
-				w.unpark(ev.Index)
+				h.unpark(w, ev.Index)
 			}
 		}
 		if depth == n {

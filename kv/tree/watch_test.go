@@ -198,3 +198,44 @@ func oldest(t *testing.T, l *tree.Local) (index uint64) {
 	}
 	return index
 }
+
+func TestAnEventOrTheEndWakesAnyNumberOfWatches(t *testing.T) {
+	for _, closes := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			l, err := tree.NewLocal()
+			if err != nil {
+				t.Fatal(err)
+			}
+			const watches = 2000
+			got := make([]string, watches)
+			var told sync.WaitGroup
+			for i := range watches {
+				w, err := l.Watch(t.Context(), "/k", kv.WatchOptions{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				told.Go(func() {
+					for ev, err := range w.Events {
+						got[i] = fmt.Sprint(ev.Node.Value, errors.Is(err, tree.ErrClosed))
+						return
+					}
+				})
+			}
+			synctest.Wait() // until all are parked
+			want := "vfalse"
+			if closes {
+				want = "true"
+				l.Close()
+			} else {
+				mustSet(t, l, "/k", "v")
+			}
+			told.Wait()
+			for i, g := range got {
+				if g != want {
+					t.Fatalf("watch %d got %q, want %q", i, g, want)
+				}
+			}
+			l.Close()
+		})
+	}
+}
