@@ -241,13 +241,15 @@ func (s *scale) parked(ctx context.Context, out io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var told sync.WaitGroup
-	for range s.Watchers {
+	errs := make([]error, s.Watchers)
+	for i := range s.Watchers {
 		w, err := l.Watch(ctx, "/watched", kv.WatchOptions{})
 		if err != nil {
 			return err
 		}
 		told.Go(func() {
-			for range w.Events {
+			for _, err := range w.Events {
+				errs[i] = err
 				return
 			}
 		})
@@ -260,7 +262,7 @@ func (s *scale) parked(ctx context.Context, out io.Writer) error {
 	wrote := time.Since(begin)
 	told.Wait()
 	say(out, "one event written in %.0f ms, all told after %.2f s", wrote.Seconds()*1e3, time.Since(begin).Seconds())
-	return nil
+	return errors.Join(errs...)
 }
 
 // connected has many watchers of one key at a server, each with a connection, and
