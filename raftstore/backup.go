@@ -40,8 +40,9 @@ type backupInfo struct {
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Backup writes the state as of one position to w, in a form that Restore reads,
-// and returns the position. The cluster goes on meanwhile. It needs a
-// Snapshotter.
+// and returns the position. The cluster goes on meanwhile; backups of one member
+// come one after the other. It needs a Snapshotter. After an error, one of w
+// included, what was written is no backup, and Restore says so.
 func (n *Node) Backup(ctx context.Context, w io.Writer) (Position, error) {
 	if n.snapshotter == nil {
 		return Position{}, errors.New("raftstore: backup: the state machine is no Snapshotter")

@@ -57,12 +57,12 @@ func (n *Node) changeMembership(ctx context.Context, c change) (Member, error) {
 	if err != nil {
 		return Member{}, err
 	}
-	answer, err := n.route(ctx, call{kind: callChange, cmd: data})
-	if err != nil {
-		return Member{}, fmt.Errorf("%s member: %w", c.Op, err)
+	out := n.route(ctx, callChange, data)
+	if out.Err != nil {
+		return Member{}, fmt.Errorf("%s member: %w", c.Op, out.Err)
 	}
 	var r changeResult
-	if err := json.Unmarshal(answer, &r); err != nil {
+	if err := json.Unmarshal(out.Result, &r); err != nil {
 		return Member{}, fmt.Errorf("%w: answer to a change of membership: %v", ErrCorrupt, err)
 	}
 	if err := r.err(); err != nil {

@@ -451,8 +451,8 @@ func TestProposeManyKeepsOrderAndAnswersEach(t *testing.T) {
 	rest := c.others(leader)
 	c.leader(rest...)
 	for _, out := range c.nodes[rest[0]].ProposeMany(context.Background(), [][]byte{[]byte("x"), []byte("y")}) {
-		if out.Err != nil {
-			t.Errorf("after a change of leader: %v", out.Err)
+		if out.Err != nil || out.Index == 0 {
+			t.Errorf("after a change of leader: index %d, %v", out.Index, out.Err)
 		}
 	}
 }

@@ -29,7 +29,8 @@
 //   - Commands are applied on every member in the same order, each exactly once
 //     as far as the state can tell.
 //   - A member whose disk fails stops; it never guesses. A leader whose disk
-//     hangs loses its leadership.
+//     hangs loses its leadership. [Node.Done] tells of a failed member even while
+//     its disk hangs.
 //   - A member that comes back with another disk than before, or after it was
 //     removed, is refused: it may have voted for what it no longer knows. That
 //     holds once the cluster has seen the member's first disk, which takes the
@@ -44,6 +45,23 @@
 // the disk new commands gather for the next frame, so frames grow with the
 // disk's latency and nothing waits when it is idle. Followers forward commands,
 // not raft proposals, so that one member stamps them and knows their fate.
+//
+// # How fast it is
+//
+// Members in one process with logs on one disk, messages handed over in memory,
+// commands of 256 bytes; medians on 2 shared cores of an AMD EPYC, where an
+// fdatasync takes about 110 µs, of
+//
+//	go test -run - -bench . -count 5 ./raftstore
+//
+//	                                   1 member    3 members
+//	1 proposer, median latency         186 µs      350 µs
+//	256 proposers, commands/s          296,000     112,000
+//	  CPU of all members, each         4.2 µs      10 µs
+//	256 readers, ReadBarrier/s                     1,880,000
+//
+// What a state of 1 GiB takes to be opened, copied and sent is measured in
+// internal/bigstate.
 //
 // # Testing
 //

@@ -60,8 +60,9 @@ func (e *events) publish(ev Event) {
 	}
 }
 
-// Events yields what happens from now on, until ctx ends or the node has
-// stopped. A reader that is slow misses all but the latest event of each kind.
+// Events yields what happens from this call on, until ctx ends or the node has
+// stopped. There may be many readers; one that is slow misses all but the latest
+// event of each kind.
 func (n *Node) Events(ctx context.Context) iter.Seq[Event] {
 	r := &eventReader{wake: make(chan struct{}, 1)}
 	n.events.mu.Lock()

@@ -2,7 +2,7 @@ package raftstore
 
 // LogStore keeps the raft log of one member on disk. pebblelog is the one for
 // real disks. The runtime calls Append from one goroutine, and the reading
-// methods from another at the same time.
+// methods from others at the same time; Close comes last, and once.
 type LogStore interface {
 	// State returns what the store held when it was opened; the zero LogState
 	// for a new store.

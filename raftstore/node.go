@@ -183,8 +183,11 @@ func (n *Node) Err() error {
 
 // ReadBarrier returns when everything that was acknowledged anywhere in the
 // cluster before the call is applied on this member, so that a read of the
-// local state is linearizable. It returns the index of that point. Without a
-// leader it waits until ctx ends, with ErrNoLeader.
+// local state is linearizable. It returns the index of that point. Readers that
+// come together share one round trip to a majority.
+//
+// Errors: ErrStopped, and that of ctx, with ErrNoLeader if there was no leader
+// when it ended. A retry is always safe.
 func (n *Node) ReadBarrier(ctx context.Context) (uint64, error) {
 	round, first := n.reads.join()
 	if first {
@@ -210,9 +213,12 @@ func (n *Node) ReadBarrier(ctx context.Context) (uint64, error) {
 	return round.index, nil
 }
 
-// TransferLeadership asks this member, which must lead, to hand over to member
-// to, or to the most up-to-date one if to is 0. It returns when another member
-// leads or ctx ends.
+// TransferLeadership has this member, if it leads, hand over to member to, or to
+// the most up-to-date one if to is 0. It returns when another member leads, which
+// may be another one than that, and at once if this member follows one. Where
+// nobody takes over it returns when ctx ends.
+//
+// Errors: ErrUnknownMember, ErrStopped, and that of ctx.
 func (n *Node) TransferLeadership(ctx context.Context, to uint64) error {
 	if _, ok := n.membership().member(to); to != 0 && !ok {
 		return fmt.Errorf("%w: %x", ErrUnknownMember, to)
@@ -241,8 +247,9 @@ func (n *Node) Cluster() Cluster {
 	return Cluster{ID: n.clusterID, Initial: slices.Clone(n.initial.Members), Members: n.Members()}
 }
 
-// WaitApplied returns when the state machine has applied the log up to index, or
-// with the error of ctx.
+// WaitApplied returns when the state machine has applied the log up to index:
+// after a command that another member has answered with that Outcome.Index, this
+// one shows it. Errors: ErrStopped, and that of ctx.
 func (n *Node) WaitApplied(ctx context.Context, index uint64) error {
 	return n.applied.wait(ctx, index, n.ctx.Done())
 }

@@ -15,17 +15,18 @@ import (
 // is not and will not be applied; ErrOutcomeUnknown that it may be. When ctx
 // ended, its error matches too.
 func (n *Node) Propose(ctx context.Context, cmd []byte) ([]byte, error) {
-	result, err := []byte(nil), n.checkSize(cmd)
-	if err == nil {
-		result, err = n.route(ctx, call{kind: callCommand, cmd: cmd})
+	out := Outcome{Err: n.checkSize(cmd)}
+	if out.Err == nil {
+		out = n.route(ctx, callCommand, cmd)
 	}
-	n.counters.note(err)
-	return result, err
+	n.counters.note(out.Err)
+	return out.Result, out.Err
 }
 
 // ProposeMany proposes commands at once, in order, and returns an outcome for
-// each. They are not one step: others' commands may come between them, and some
-// may succeed while others fail.
+// each, with the errors of Propose. They are not one step: others' commands may
+// come between them, and some may succeed while others fail. If the queue has no
+// room for all of them, all fail with ErrOverloaded.
 func (n *Node) ProposeMany(ctx context.Context, cmds [][]byte) []Outcome {
 	outs := make([]Outcome, len(cmds))
 	calls := make([]*call, len(cmds))
@@ -49,7 +50,7 @@ func (n *Node) ProposeMany(ctx context.Context, cmds [][]byte) []Outcome {
 			_ = n.applied.wait(ctx, outs[i].Index, n.ctx.Done()) // as in route
 		}
 		if isLost(outs[i].Err) && ctx.Err() == nil && n.ctx.Err() == nil {
-			outs[i].Result, outs[i].Err = n.route(ctx, call{kind: callCommand, cmd: cmds[i]})
+			outs[i] = n.route(ctx, callCommand, cmds[i])
 		}
 		n.counters.note(outs[i].Err)
 	}
@@ -64,11 +65,11 @@ func (n *Node) checkSize(cmd []byte) error {
 }
 
 // route takes a call to the leader until it is not lost on the way.
-func (n *Node) route(ctx context.Context, c call) ([]byte, error) {
+func (n *Node) route(ctx context.Context, kind callKind, cmd []byte) Outcome {
 	for {
 		leader, changed := n.leader.get()
-		q := n.queueTo(leader, c.kind)
-		attempt := newCall(c.kind, c.cmd)
+		q := n.queueTo(leader, kind)
+		attempt := newCall(kind, cmd)
 		out := Outcome{Err: n.enqueue(q, attempt)}
 		if out.Err == nil {
 			out = n.await(ctx, q, attempt)
@@ -79,13 +80,13 @@ func (n *Node) route(ctx context.Context, c call) ([]byte, error) {
 				// longer, it has its result all the same.
 				_ = n.applied.wait(ctx, out.Index, n.ctx.Done())
 			}
-			return out.Result, nil
+			return out
 		}
 		if !isLost(out.Err) || n.ctx.Err() != nil {
-			return nil, out.Err
+			return out
 		}
 		if err := n.awaitLeader(ctx, changed); err != nil {
-			return nil, errors.Join(out.Err, err)
+			return Outcome{Err: errors.Join(out.Err, err)}
 		}
 	}
 }

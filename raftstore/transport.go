@@ -3,7 +3,9 @@ package raftstore
 import "context"
 
 // Transport carries messages between the members of one cluster. httppeer is
-// the one for real networks, raftsim the one for tests.
+// the one for real networks, raftsim the one for tests. The runtime calls SetPeer
+// before Start and at any time after it, the others only between Start and the
+// return of Stop, all of them concurrently.
 type Transport interface {
 	// Start begins delivery of what arrives to h. It is called once.
 	Start(self Member, clusterID uint64, h Handler) error
@@ -21,7 +23,8 @@ type Transport interface {
 	// SendSnapshot carries the files below dir to member `to`, and then head. It
 	// returns when the member has taken or refused them.
 	SendSnapshot(ctx context.Context, to uint64, head []byte, dir string) error
-	// Stop ends all delivery; no call of the Handler runs after it returns.
+	// Stop ends all delivery; no call of the Handler runs after it returns. It is
+	// called once, when Start has succeeded.
 	Stop()
 }
 
@@ -61,7 +64,8 @@ type Message struct {
 	Data []byte
 }
 
-// Outcome is the answer to one forwarded request.
+// Outcome is the answer to one command of several: see Node.ProposeMany and
+// Transport.Forward.
 type Outcome struct {
 	Index  uint64 // of the log entry that carried the command
 	Result []byte
