@@ -13,12 +13,32 @@
 //     leader is, and when it returns propose an OpExpire; nothing expires
 //     otherwise.
 //
-// What you get: [Tree.Get], [Tree.List], [Tree.Watch], [Tree.Index] and [Tree.Members], from
-// any goroutine, of the state applied here.
+// What you get: [Tree.Get], [Tree.List], [Tree.Watch], [Tree.Index] and
+// [Tree.Members], from any goroutine, of the state applied here.
 //
 // Each Apply is one batch that carries its own position in the log. The
 // database keeps no write-ahead log of its own: after a crash it is the state
 // after some earlier batch, and the rest is applied again.
+//
+// # Size
+//
+// Memory does not grow with the number of keys. With ten million keys of 256 bytes,
+// on two processors that others were busy on:
+//
+//	written from nothing, in batches of 500     40,800/s, RSS 294 MB at most
+//	opened                                      0.7 s, RSS 31 MB
+//	read, any of them, little of it cached      140 µs
+//	listed, recursively                         18.7 s, RSS 328 MB at most
+//	copied with Checkpoint beside writes        0.5 s, the slowest write took 46 ms
+//	copy opened                                 0.06 s
+//	1,001 directories removed recursively       5.0 s, RSS 336 MB at most
+//
+// and with a hundred thousand watchers of one key, each read by a goroutine: RSS
+// 565 MB, an event holds up the next write for 11 ms and has reached all of them
+// after 1.4 s. A read of a file that commands touched lately takes 0.25 µs. Measure
+// it with
+//
+//	go run ./examples/versus scale
 //
 // A [Local] is a Tree that orders its own commands: a kv.Store for one process
 // and for tests, also under testing/synctest.
