@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -30,7 +31,7 @@ func TestCrashesAtEverySyncAndRename(t *testing.T) {
 	s := &sweep{rng: rand.New(rand.NewPCG(*sweepSeed, 0)), counts: make(map[string]int)}
 	synctest.Test(t, func(t *testing.T) { s.run(t) })
 	t.Logf("%d leftovers of single disks, %d of all; operations: %v", len(s.lone), len(s.all), s.counts)
-	for _, kind := range []string{"a sync", "a rename", "a syncdir", "install", "trim", "replace", "join"} {
+	for _, kind := range []string{"a sync", "a rename", "a syncdir", "install", "roll", "trim", "replace", "join"} {
 		if s.counts[kind] == 0 {
 			t.Errorf("the workload has no %s", kind)
 		}
@@ -148,6 +149,17 @@ func (s *sweep) run(t *testing.T) {
 		s.did("install")
 	}
 
+	// A member that starts again makes a table of its log, and a new WAL.
+	if err := c.halt(others[1]); err != nil {
+		t.Fatal(err)
+	}
+	tables := s.tables(t, others[1])
+	c.start(others[1])
+	c.write(others[1], "again", 3, 100)
+	if s.tables(t, others[1]) > tables {
+		s.did("roll")
+	}
+
 	s.join(t)
 	c.write("d", "end", 5, 100)
 	if err := c.check("b", "c", "d"); err != nil {
@@ -158,6 +170,20 @@ func (s *sweep) run(t *testing.T) {
 	}
 	_ = c.halt("a") // it was removed
 	c.stop()
+}
+
+// tables counts the tables of a member's log.
+func (s *sweep) tables(t *testing.T, name string) (n int) {
+	names, err := s.c.host(name).disk.PebbleFS().List("log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range names {
+		if strings.HasSuffix(file, ".sst") {
+			n++
+		}
+	}
+	return n
 }
 
 // join replaces member a by d.
