@@ -76,11 +76,13 @@ type bouncer struct {
 
 // lodging is what there is in a slot.
 type lodging struct {
-	stamp  int      // that of the machine then; 0 for none
-	clumps []lodger // the most important first
-	// upTo is what could be taken from clumps of one priority or lower, by
+	stamp int // that of the machine then; 0 for none
+	// upTo is what could be taken from units of one priority or lower, by
 	// ascending priority.
 	upTo []sacrifice
+	// clumps, the most important first, if listed.
+	clumps []*lodger
+	listed bool
 }
 
 type lodger struct {
@@ -94,36 +96,51 @@ type sacrifice struct {
 	requested []int64
 }
 
+// lodging looks at a slot, unless nothing has changed there.
 func (b *bouncer) lodging(slot int) *lodging {
-	stamp := b.s.machines[slot].stamp + 1
+	m := b.s.machines[slot]
 	l := &b.slots[slot]
-	if l.stamp == stamp {
+	if l.stamp == m.stamp+1 {
 		return l
 	}
-	*l = lodging{stamp: stamp}
+	*l = lodging{stamp: m.stamp + 1}
+	for _, u := range m.residents {
+		if u.fixed() {
+			continue
+		}
+		i, ok := slices.BinarySearchFunc(l.upTo, u.spec.Priority, func(s sacrifice, p int) int { return cmp.Compare(s.priority, p) })
+		if !ok {
+			l.upTo = slices.Insert(l.upTo, i, sacrifice{u.spec.Priority, make([]int64, len(b.s.ledger.names))})
+		}
+		b.s.ledger.addAmounts(l.upTo[i].requested, &u.spec.Request, u.request, 1)
+	}
+	for i := 1; i < len(l.upTo); i++ {
+		for r, n := range l.upTo[i-1].requested {
+			l.upTo[i].requested[r] += n
+		}
+	}
+	return l
+}
+
+// fixed reports whether a unit is not to be pre-empted by any.
+func (u *unit) fixed() bool { return u.spec.NotPreemptible || u.pinned() }
+
+// clumps lists the clumps of a slot, the most important first.
+func (b *bouncer) clumps(slot int) []*lodger {
+	l := b.lodging(slot)
+	if l.listed {
+		return l.clumps
+	}
+	l.listed = true
 	for _, c := range b.s.clumps(slot) {
-		one := lodger{clump: c}
+		one := &lodger{clump: c, fixed: slices.ContainsFunc(c.units, (*unit).fixed)}
 		for _, u := range c.units {
-			one.fixed = one.fixed || u.spec.NotPreemptible || u.pinned()
 			one.groups = append(one.groups, u.spec.group())
 		}
 		l.clumps = append(l.clumps, one)
 	}
-	slices.SortFunc(l.clumps, func(a, b lodger) int { return b.importance(a.clump) })
-	var sum []int64
-	for _, c := range slices.Backward(l.clumps) {
-		if c.fixed {
-			continue
-		}
-		if last := len(l.upTo) - 1; last < 0 || l.upTo[last].priority < c.priority {
-			sum = append(slices.Clone(sum), make([]int64, max(0, len(c.takes.requested)-len(sum)))...)
-			l.upTo = append(l.upTo, sacrifice{c.priority, sum})
-		}
-		for r, n := range c.takes.requested {
-			sum[r] += n
-		}
-	}
-	return l
+	slices.SortFunc(l.clumps, func(a, b *lodger) int { return b.importance(a.clump) })
+	return l.clumps
 }
 
 // need is a group that needs room.
@@ -154,7 +171,7 @@ func (n *need) inTheWay(u *unit) bool {
 
 // spares reports whether a clump does not leave for the group, whatever its
 // priority.
-func (n *need) spares(c lodger) bool {
+func (n *need) spares(c *lodger) bool {
 	if n.moving {
 		return !c.mayMove()
 	}
@@ -243,8 +260,8 @@ func (b *bouncer) at(slot int, n *need) (best preemption, ok bool) {
 	if slices.ContainsFunc(m.globals, n.inTheWay) {
 		return best, false
 	}
-	var lower []lodger
-	for _, c := range b.lodging(slot).clumps {
+	var lower []*lodger
+	for _, c := range b.clumps(slot) {
 		switch {
 		case c.priority < n.priority && !n.spares(c):
 			lower = append(lower, c)
@@ -284,7 +301,7 @@ func (b *bouncer) vacancy(slot int, n *need) vacancy {
 }
 
 // leave counts a clump out, or with times = -1 in again.
-func (v *vacancy) leave(c lodger, times int) {
+func (v *vacancy) leave(c *lodger, times int) {
 	for r, amount := range c.takes.requested {
 		if v.free[r] != unlimited {
 			v.free[r] += int64(times) * amount
@@ -307,7 +324,7 @@ func (v *vacancy) enough(n *need) bool {
 
 // giveBack has all leave that may, and come back in order of importance as far
 // as there is room.
-func (b *bouncer) giveBack(slot int, n *need, lower []lodger) (preemption, bool) {
+func (b *bouncer) giveBack(slot int, n *need, lower []*lodger) (preemption, bool) {
 	v := b.vacancy(slot, n)
 	for _, c := range lower {
 		v.leave(c, 1)
@@ -327,7 +344,7 @@ func (b *bouncer) giveBack(slot int, n *need, lower []lodger) (preemption, bool)
 
 // takeFew looks for the set of clumps, of no more than some priority, that makes
 // the least mess and is enough.
-func (b *bouncer) takeFew(slot int, n *need, lower []lodger, best *preemption) {
+func (b *bouncer) takeFew(slot int, n *need, lower []*lodger, best *preemption) {
 	w := want{n: n, v: b.vacancy(slot, n), slot: slot, best: best, nodes: maxSets}
 	highest := best.highest
 	for _, c := range lower {
@@ -343,7 +360,7 @@ func (b *bouncer) takeFew(slot int, n *need, lower []lodger, best *preemption) {
 	if w.v.scarce {
 		return // ports are left to giveBack
 	}
-	slices.SortFunc(w.rest, func(x, y lodger) int {
+	slices.SortFunc(w.rest, func(x, y *lodger) int {
 		return cmp.Or(cmp.Compare(w.v.help(n, y), w.v.help(n, x)), x.importance(y.clump))
 	})
 	w.sumUp()
@@ -358,12 +375,12 @@ type want struct {
 	n    *need
 	v    vacancy
 	slot int
-	rest []lodger // what may go, that which helps most first
+	rest []*lodger // what may go, that which helps most first
 	// From each of rest on: the sums, the largest amounts, and the least weight.
 	sums, most [][]int64
 	lightest   []int
 
-	gone   []lodger
+	gone   []*lodger
 	weight int
 	nodes  int
 	best   *preemption
@@ -435,7 +452,7 @@ func (w *want) hopeless(from int) bool {
 func (c clump) weight() int { return c.priority - leastPriority + 1 }
 
 // help is how much of what is missing a clump makes up, in 1/2048 of that.
-func (v *vacancy) help(n *need, c lodger) int64 {
+func (v *vacancy) help(n *need, c *lodger) int64 {
 	sum := int64(0)
 	for r, free := range v.free {
 		if short := -free; short > 0 && n.takes.requested[r] > 0 {
@@ -445,7 +462,7 @@ func (v *vacancy) help(n *need, c lodger) int64 {
 	return sum
 }
 
-func (p *preemption) add(c lodger) {
+func (p *preemption) add(c *lodger) {
 	p.victims = append(p.victims, c.units...)
 	p.highest = max(p.highest, c.priority)
 	p.weight += c.weight()

@@ -304,26 +304,28 @@ func judgePreemption(b *board) {
 
 func filledByPriority(machines int) *schedule.Scheduler {
 	rng := splitMix(*base + 970)
-	s := schedule.New(schedule.Options{Preempt: true, MaxVictims: 1 << 30})
-	must(s.Reset(schedule.Cluster{Machines: machinesOf(*base+601, machines, true)}))
+	c := schedule.Cluster{Machines: machinesOf(*base+601, machines, true)}
+	fill := schedule.New(schedule.Options{})
+	must(fill.Reset(c))
 	for i, misses := 0, 0; misses < 200; i++ {
-		u := schedule.Unit{Name: fmt.Sprintf("u%05d.service", i), Active: true, NotPreemptible: true, Request: rng.request(), Priority: rng.intn(3)}
-		must(s.SetUnit(u))
-		if p := s.Plan(); len(p.Unplaced) > 0 {
-			s.RemoveUnit(u.Name)
-			s.Plan()
+		u := schedule.Unit{Name: fmt.Sprintf("u%05d.service", i), Active: true, Request: rng.request(), Priority: rng.intn(3)}
+		must(fill.SetUnit(u))
+		if p := fill.Plan(); len(p.Unplaced) > 0 {
+			fill.RemoveUnit(u.Name)
 			misses++
 			continue
 		}
-		u.NotPreemptible = false
-		must(s.SetUnit(u))
+		c.Units = append(c.Units, u)
 	}
-	s.Plan()
+	fill.Plan()
+	c.Placed = maps.Collect(fill.All())
+	s := schedule.New(schedule.Options{Preempt: true, MaxVictims: 1 << 30})
 	for i := range machines {
-		must(s.SetUnit(schedule.Unit{
+		c.Units = append(c.Units, schedule.Unit{
 			Name: fmt.Sprintf("v%05d.service", i), Active: true, Priority: 10,
 			Request: schedule.Resources{CPU: 1000 * int64(rng.between(4, 16)), Memory: gib * int64(rng.between(4, 32)), Counters: map[string]int64{"slots": 1}},
-		}))
+		})
 	}
+	must(s.Reset(c))
 	return s
 }
