@@ -32,4 +32,17 @@
 // little more than a socket, so server CPU is what the members alone have used,
 // from /proc. Values have 256 bytes, keys are ten thousand. Watch is the time
 // from sending a write at one member until a long poll at another has ended.
+//
+// # Large
+//
+//	go run ./examples/versus scale                              ten minutes, 7 GB of disk
+//	go run ./examples/versus scale --keys 1000000 --watchers 10000
+//	go run ./examples/versus scale parked
+//
+// Writes millions of keys into a key space on disk, opens, lists, copies and
+// removes them, and has many watchers wait for one event, in process and with a
+// connection each. Every part is a process of its own and tells what memory it
+// took.
+//
+// README.md has what was measured.
 package main

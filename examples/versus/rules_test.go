@@ -60,6 +60,16 @@ func rules() []*rule {
 			},
 		},
 		{
+			name:    "too much closes",
+			reason:  "ours reads nothing more of a body that it has refused",
+			applies: func(q step) bool { return len(q.body) > 10<<20 },
+			change: func(_ step, a, b *answer) bool {
+				changed := b.close && !a.close
+				b.close = a.close
+				return changed
+			},
+		},
+		{
 			name:    "version",
 			reason:  "each tells its own",
 			applies: func(q step) bool { return q.method == http.MethodGet && q.target == "/version" },

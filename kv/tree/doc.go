@@ -31,7 +31,7 @@
 //	listed, recursively                         18.7 s, RSS 328 MB at most
 //	copied with Checkpoint beside writes        0.5 s, the slowest write took 46 ms
 //	copy opened                                 0.06 s
-//	1,001 directories removed recursively       5.0 s, RSS 336 MB at most
+//	1,000 directories removed recursively       5.0 s, RSS 336 MB at most
 //
 // and with a hundred thousand watchers of one key, each read by a goroutine: RSS
 // 565 MB, an event holds up the next write for 11 ms and has reached all of them
