@@ -19,12 +19,14 @@ func TestTheOriginalAndOursAnswerAlike(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no scripts: %v", err)
 	}
+	ran := 0
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
 			b, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)
 			}
+			ran++
 			p.on(t)
 			p.run(string(b))
 		})
@@ -36,7 +38,7 @@ func TestTheOriginalAndOursAnswerAlike(t *testing.T) {
 	p.t = t
 	t.Logf("compared %d steps", p.steps)
 	for _, r := range p.rules {
-		if !r.used && !t.Failed() {
+		if !r.used && ran == len(files) && !t.Failed() {
 			t.Errorf("rule %q is not needed: it never applied", r.name)
 		}
 	}
