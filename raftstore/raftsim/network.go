@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -99,7 +100,7 @@ type endpoint struct {
 
 	mu       sync.Mutex
 	inbox    []arrival
-	accepted map[uint64]bool // members whose Contact was accepted
+	accepted map[*endpoint]bool // members whose Contact was accepted, as started then
 	wake     chan struct{}
 }
 
@@ -111,7 +112,7 @@ type arrival struct {
 func (e *endpoint) Start(self raftstore.Member, _ uint64, h raftstore.Handler) error {
 	e.self, e.h = self, h
 	e.wake = make(chan struct{}, 1)
-	e.accepted = make(map[uint64]bool)
+	e.accepted = make(map[*endpoint]bool)
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.net.mu.Lock()
 	defer e.net.mu.Unlock()
@@ -128,7 +129,7 @@ func (e *endpoint) SetPeer(raftstore.Member) {}
 func (e *endpoint) RemovePeer(id uint64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	delete(e.accepted, id)
+	maps.DeleteFunc(e.accepted, func(peer *endpoint, _ bool) bool { return peer.self.ID == id })
 }
 
 // connect returns the member to if a message reaches it now and it accepts this
@@ -148,7 +149,7 @@ func (e *endpoint) connect(to uint64) (peer *endpoint, leave func(), err error) 
 // meet has both sides look at each other the first time.
 func (e *endpoint) meet(peer *endpoint) error {
 	peer.mu.Lock()
-	accepted := peer.accepted[e.self.ID]
+	accepted := peer.accepted[e]
 	peer.mu.Unlock()
 	if accepted {
 		return nil
@@ -161,7 +162,9 @@ func (e *endpoint) meet(peer *endpoint) error {
 		return err
 	}
 	peer.mu.Lock()
-	peer.accepted[e.self.ID] = true
+	// An earlier start of the same member is gone.
+	maps.DeleteFunc(peer.accepted, func(other *endpoint, _ bool) bool { return other.self.ID == e.self.ID })
+	peer.accepted[e] = true
 	peer.mu.Unlock()
 	return nil
 }
