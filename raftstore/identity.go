@@ -43,12 +43,12 @@ type Cluster struct {
 // it.
 func loadIdentity(cfg *Config) (identity, error) {
 	path := filepath.Join(cfg.Dir, identityFile)
-	b, err := cfg.FS.ReadFile(path)
+	b, err := readSealed(cfg.FS, path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return createIdentity(cfg)
+		return firstIdentity(cfg)
 	}
 	if err != nil {
-		return identity{}, fmt.Errorf("raftstore: %w", err)
+		return identity{}, fmt.Errorf("raftstore: read identity: %w", err)
 	}
 	var id identity
 	if err := json.Unmarshal(b, &id); err != nil {
@@ -58,6 +58,25 @@ func loadIdentity(cfg *Config) (identity, error) {
 		return identity{}, fmt.Errorf("%w: %s has format %d, this program knows %d", ErrMismatch, path, id.Format, identityFormat)
 	}
 	return id, nil
+}
+
+// firstIdentity bases the log, and then makes the identity: where there is an
+// identity there is a log, or it was lost, and what it promised with it.
+func firstIdentity(cfg *Config) (identity, error) {
+	st, err := cfg.Log.State()
+	if err != nil {
+		return identity{}, fmt.Errorf("raftstore: open log: %w", err)
+	}
+	if st.Last > 1 || st.Base.Index > 1 {
+		return identity{}, fmt.Errorf("%w: the log ends at index %d, but %s is missing", ErrCorrupt, st.Last, identityFile)
+	}
+	if st.Base.Index == 0 {
+		g := LogGroup{Base: &LogPosition{Index: 1, Term: 1}, Hard: &HardState{Term: 1, Commit: 1}}
+		if err := cfg.Log.Append(g, true); err != nil {
+			return identity{}, fmt.Errorf("raftstore: bootstrap log: %w", err)
+		}
+	}
+	return createIdentity(cfg)
 }
 
 func createIdentity(cfg *Config) (identity, error) {
@@ -82,7 +101,7 @@ func (id *identity) store(cfg *Config) error {
 	if err != nil {
 		return err
 	}
-	if err := cfg.FS.WriteFile(filepath.Join(cfg.Dir, identityFile), append(b, '\n')); err != nil {
+	if err := writeSealed(cfg.FS, filepath.Join(cfg.Dir, identityFile), b); err != nil {
 		return fmt.Errorf("raftstore: write identity: %w", err)
 	}
 	return nil

@@ -41,10 +41,7 @@ func (n *Node) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := sweep(cfg.FS, cfg.Dir, cur.Dir); err != nil {
-		return fmt.Errorf("raftstore: %w", err)
-	}
-	logState, err := bootstrapLog(cfg.Log)
+	logState, err := openLog(cfg.Log)
 	if err != nil {
 		return err
 	}
@@ -65,6 +62,10 @@ func (n *Node) prepare(ctx context.Context) error {
 	}
 	if err := checkPositions(logState, pos); err != nil {
 		return err
+	}
+	// Only now is it certain that cur names the state.
+	if err := sweep(cfg.FS, cfg.Dir, cur.Dir); err != nil {
+		return fmt.Errorf("raftstore: %w", err)
 	}
 	n.members.Store(&ms)
 	n.snapshotter, _ = cfg.StateMachine.(Snapshotter)
@@ -87,24 +88,16 @@ func (n *Node) checkSelf(ms membership) error {
 	return nil
 }
 
-// bootstrapLog bases a new log at (1, 1), which every initial member does alike
-// in place of a first entry.
-func bootstrapLog(log LogStore) (LogState, error) {
+// openLog reads the log of a member, which was based when the member began.
+func openLog(log LogStore) (LogState, error) {
 	st, err := log.State()
 	if err != nil {
 		return LogState{}, fmt.Errorf("raftstore: open log: %w", err)
 	}
-	if st.Base.Index > 0 {
-		return st, nil
+	if st.Base.Index == 0 {
+		return LogState{}, fmt.Errorf("%w: the member's log is gone", ErrCorrupt)
 	}
-	if st.Last > 0 {
-		return LogState{}, fmt.Errorf("%w: log has entries but no base", ErrCorrupt)
-	}
-	g := LogGroup{Base: &LogPosition{Index: 1, Term: 1}, Hard: &HardState{Term: 1, Commit: 1}}
-	if err := log.Append(g, true); err != nil {
-		return LogState{}, fmt.Errorf("raftstore: bootstrap log: %w", err)
-	}
-	return LogState{Hard: *g.Hard, Base: *g.Base, Last: 1}, nil
+	return st, nil
 }
 
 // openState opens the state machine, and gives a new one the position that the
@@ -173,7 +166,12 @@ func (n *Node) appliedPosition() (Position, membership) {
 }
 
 // start makes all that the goroutines need.
-func (n *Node) start(pos Position, id identity) error {
+func (n *Node) start(pos Position, id identity) (err error) {
+	defer func() {
+		if p := recover(); p != nil { // raft's word for a state that makes no sense
+			err = fmt.Errorf("%w: %v", ErrCorrupt, p)
+		}
+	}()
 	rn, err := raft.NewRawNode(&raft.Config{
 		ID:                        n.id,
 		ElectionTick:              n.cfg.ElectionTicks,

@@ -39,7 +39,7 @@ type current struct {
 
 func loadCurrent(files FS, dir string) (current, error) {
 	path := filepath.Join(dir, currentFile)
-	b, err := files.ReadFile(path)
+	b, err := readSealed(files, path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return current{Dir: firstState}, nil
 	}
@@ -70,7 +70,7 @@ func switchState(files FS, dir string, installed LogPosition) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return path, files.WriteFile(filepath.Join(dir, currentFile), append(b, '\n'))
+	return path, writeSealed(files, filepath.Join(dir, currentFile), b)
 }
 
 // sweep removes what neither is nor will be the state.
