@@ -131,9 +131,14 @@ func (p *pair) normalExpiration(s string, a answer) string {
 			return s
 		}
 	}
-	// TTLs in steps are multiples of a hundred seconds, or are awaited.
-	if ttl > 0 && p.slack < 90*time.Second {
-		ttl = math.Ceil(ttl/100) * 100
+	// TTLs in scripts are multiples of a hundred seconds, or are awaited; random
+	// ones multiples of a hundred thousand.
+	unit := 100.0
+	if ttl > 1000 {
+		unit = 100_000
+	}
+	if ttl > 0 {
+		ttl = math.Ceil(ttl/unit) * unit
 	}
 	return fmt.Sprintf(`"expiration":"TIME","ttl":%g`, ttl)
 }

@@ -19,8 +19,7 @@ type pair struct {
 	sides [2]*side
 	masks *strings.Replacer // of addresses, which differ
 	watch []*watching
-	index uint64        // of the store, as the original told it last
-	slack time.Duration // how long both have taken at most for the same step
+	index uint64 // of the store, as the original told it last
 	rules []*rule
 	steps int
 }

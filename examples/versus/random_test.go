@@ -145,7 +145,7 @@ func (m *mixer) ttl() string {
 	if m.one(15) {
 		return m.pick("0 -1 1.5 x  0x10 18446744073709551616")
 	}
-	return m.pick("100 200 0300")
+	return m.pick("100000 200000 0300000") // longer than any run
 }
 
 func (m *mixer) number() string {

@@ -187,9 +187,7 @@ func (p *pair) do(q step) {
 		p.startWatch(q)
 		return
 	}
-	begin := time.Now()
 	a, b := p.sides[0].ask(q), p.sides[1].ask(q)
-	p.slack = max(p.slack, time.Since(begin))
 	p.compare(q.String(), q, a, b)
 	if n, err := strconv.ParseUint(a.header.Get("X-Etcd-Index"), 10, 64); err == nil && n > 0 {
 		p.index = n
