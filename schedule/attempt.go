@@ -9,8 +9,10 @@ import (
 // and keeps the best: new placements cost nothing to undo.
 
 const (
-	// freshBatch is how many groups make it worth trying several ways.
+	// freshBatch is how many groups make it worth trying several ways, if they
+	// are not less than one in freshPart of all units.
 	freshBatch = 64
+	freshPart  = 16
 	// largeBatch is how many groups are too many to try all.
 	largeBatch = 5000
 )
@@ -139,7 +141,7 @@ func (s *Scheduler) otherWays(groups []group) []way {
 
 // takesTime reports whether to look longer for a good way.
 func (s *Scheduler) takesTime(groups []group) bool {
-	return s.opts.Effort != Fast && len(groups) >= freshBatch
+	return s.opts.Effort != Fast && len(groups) >= freshBatch && len(groups)*freshPart >= len(s.units)
 }
 
 // try places groups in some way and says what came of it. The places are those

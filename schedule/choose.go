@@ -112,7 +112,7 @@ func (w *search) walkUsed(sh *shape) {
 			ahead = sh.shares[i]
 		}
 		for j := range marked(&row.filled, 0) {
-			if w.best.slot >= 0 && int64(lineStart(j)+coming) > w.best.value {
+			if w.best.slot >= 0 && int64(usedFrom(j)+coming) > w.best.value {
 				break
 			}
 			w.read(sh, row.cells[j], ahead)

@@ -130,6 +130,13 @@ func lineStart(line int) int32 {
 	return int32(16+(line-16)%16) << k
 }
 
+// usedLine is the line of a used share, for Balance: a quarter of as many as
+// level has, as a search reads many cells and each is in order anyway.
+func usedLine(x int32) int { return level(x) / 4 }
+
+// usedFrom is the least used share of a line.
+func usedFrom(line int) int32 { return lineStart(4 * line) }
+
 // freeLine is the line of a free share, for Pack: half as many as level has, as
 // Pack has machines all over the square.
 func freeLine(x int32) int { return level(x) / 2 }
@@ -230,7 +237,7 @@ func (g *grid) locate(slot int) place {
 		}
 	}
 	at.row = uint8(min(most, levels-1))
-	at.line = uint8(level(shares[g.other(int(at.row))]))
+	at.line = uint8(usedLine(shares[g.other(int(at.row))]))
 	at.entry = newEntry(shares[most], s.counts.of(slot), slot)
 	return at
 }

@@ -35,11 +35,29 @@ func (s *Scheduler) pendingGroups() []group {
 		order[i] = turn{uint64(-leastPriority-g.priority)<<40 | uint64(g.eligible)<<32 | uint64(2*wholeShare-g.size), i}
 	}
 	slices.SortFunc(order, func(a, b turn) int { return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.at, b.at)) })
-	sorted := make([]group, len(groups))
-	for i, t := range order {
-		sorted[i] = groups[t.at]
+	arrange(groups, order)
+	return groups
+}
+
+// arrange puts groups in order, in place, ring by ring of those that change
+// places.
+func arrange(groups []group, order []turn) {
+	for i := range order {
+		if order[i].at < 0 {
+			continue
+		}
+		first := groups[i]
+		for at := i; ; {
+			from := order[at].at
+			order[at].at = -1
+			if from == i {
+				groups[at] = first
+				break
+			}
+			groups[at] = groups[from]
+			at = from
+		}
 	}
-	return sorted
 }
 
 // turn is the position of a group in the order of names, with a key that is less

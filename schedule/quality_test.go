@@ -252,9 +252,8 @@ func judgeEmptying(b *board) {
 		})
 		s := schedule.New(schedule.Options{Strategy: schedule.Pack})
 		must(s.Reset(c))
-		start := time.Now()
-		p := s.Rebalance(schedule.Rebalance{Goal: schedule.Empty, Budget: row.budget})
-		took := time.Since(start)
+		var p schedule.Plan
+		took := timed(func() { p = s.Rebalance(schedule.Rebalance{Goal: schedule.Empty, Budget: row.budget}) })
 		for _, step := range p.Steps {
 			c.Placed[step.Unit] = step.To
 		}
@@ -281,9 +280,8 @@ func judgePreemption(b *board) {
 			continue
 		}
 		s := filledByPriority(row.machines)
-		start := time.Now()
-		p := s.Plan()
-		took := time.Since(start)
+		var p schedule.Plan
+		took := timed(func() { p = s.Plan() })
 		victims, failed := 0, 0
 		for _, step := range p.Steps {
 			if step.Cause == schedule.CodePreempted && step.By[0] == 'v' {

@@ -40,8 +40,9 @@ type Options struct {
 type Effort int
 
 const (
-	// Normal tries several ways of placing a fresh batch of 64 groups or more,
-	// and keeps the one that uses the fewest machines by their size.
+	// Normal tries several ways of placing a fresh batch, of 64 groups or more
+	// and not few beside those that are placed, and keeps the one that uses the
+	// fewest machines by their size.
 	Normal Effort = iota
 	// Fast places one group after the other.
 	Fast
