@@ -11,8 +11,8 @@ import (
 // returns for the same cluster with the same placements.
 //
 // It starts no goroutine, reads no clock and does no I/O. It is not safe for
-// concurrent use. It keeps the maps and slices of the machines and units given
-// to it; do not change them afterwards.
+// concurrent use. It keeps what it is given, the slice of units given to Reset
+// included; do not change that afterwards.
 //
 //	          Cluster                            indexes
 //	SetMachine --> machines, by slot --> masks: slots by metadata asked for
