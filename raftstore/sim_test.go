@@ -22,7 +22,7 @@ import (
 // the same history.
 
 var (
-	simSeeds = flag.Int("raftstore.seeds", 300, "number of simulated histories")
+	simSeeds = flag.Int("raftstore.seeds", 200, "number of simulated histories")
 	simFirst = flag.Uint64("raftstore.seed", 1, "first seed")
 	simSteps = flag.Int("raftstore.steps", 5000, "steps of a simulated history")
 )
