@@ -55,10 +55,10 @@
 //	go test -run - -bench . -count 5 ./raftstore
 //
 //	                                   1 member    3 members
-//	1 proposer, median latency         186 µs      350 µs
-//	256 proposers, commands/s          296,000     112,000
-//	  CPU of all members, each         4.2 µs      10 µs
-//	256 readers, ReadBarrier/s                     1,880,000
+//	1 proposer, median latency         176 µs      319 µs
+//	256 proposers, commands/s          247,000     115,000
+//	  CPU of all members, each         4.4 µs      8.3 µs
+//	128 readers a core, ReadBarrier/s              1,570,000
 //
 // What a state of 1 GiB takes to be opened, copied and sent is measured in
 // internal/bigstate.
