@@ -55,3 +55,18 @@ func readBelow(dir, name string, limit int64) ([]byte, error) {
 	defer f.Close()
 	return readOpen(f, name, limit)
 }
+
+// listBelow lists a directory that is below a directory in truth; nothing, if
+// there is none.
+func listBelow(dir, name string) ([]fs.DirEntry, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	entries, err := fs.ReadDir(root.FS(), name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return entries, err
+}

@@ -7,7 +7,8 @@ import (
 )
 
 // DigitalOcean is the metadata service of DigitalOcean, at
-// http://169.254.169.254/ unless another base URL is given.
+// http://169.254.169.254/ unless another base URL is given. Its network is in
+// FormatDigitalOcean.
 func DigitalOcean(c *Client, base string) Source {
 	return digitalOcean{newService(c, base, linkLocal, nil)}
 }
@@ -39,6 +40,9 @@ func (d digitalOcean) Metadata(ctx context.Context) (*Metadata, error) {
 		return nil, err
 	}
 	m := &Metadata{Hostname: droplet.Hostname}
+	if len(droplet.Interfaces.Public)+len(droplet.Interfaces.Private) > 0 {
+		m.Network = Network{Format: FormatDigitalOcean, Data: data}
+	}
 	for _, key := range droplet.PublicKeys {
 		m.SSHKeys = addKey(m.SSHKeys, key)
 	}

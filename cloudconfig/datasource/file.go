@@ -16,7 +16,9 @@ type file struct{ path string }
 
 func (f file) Type() string { return "local-file" }
 
-func (f file) Available(context.Context) error {
+func (f file) Available(context.Context) error { return f.look() }
+
+func (f file) look() error {
 	if _, err := os.Stat(f.path); err != nil {
 		return never("%w", err)
 	}

@@ -52,13 +52,15 @@ type Network struct {
 }
 
 // Format is how a network is described, in the words of the option
-// -convert-netconf.
+// -convert-netconf and of package network.
 type Format string
 
 // The formats of networks.
 const (
 	FormatDebian Format = "debian" // the text of /etc/network/interfaces
 	FormatPacket Format = "packet" // the JSON object "network" of the meta-data
+	// FormatDigitalOcean is the JSON document metadata/v1.json.
+	FormatDigitalOcean Format = "digitalocean"
 	// FormatVMware is a JSON object of texts: keys such as interface.0.name,
 	// interface.0.ip.0.address, interface.0.route.0.gateway, dns.server.0 and
 	// dns.domain.0, without the prefix guestinfo, those that have a value.
