@@ -116,7 +116,7 @@ var errLarge = errors.New("document is too large")
 func (c *Client) get(ctx context.Context, r request) ([]byte, error) {
 	wait := backoff{first: firstRetry, longest: slowestRetry}
 	for attempt := 1; ; attempt++ {
-		c.logger.Info("fetching", "url", r.url, "attempt", attempt)
+		c.logger.Info("fetching", "url", redact(r.url), "attempt", attempt)
 		body, err := c.once(ctx, r)
 		if err == nil || final(err) {
 			return body, err
@@ -124,9 +124,9 @@ func (c *Client) get(ctx context.Context, r request) ([]byte, error) {
 		if attempt == attempts {
 			return nil, fmt.Errorf("after %d attempts: %w", attempts, err)
 		}
-		c.logger.Warn("fetching failed", "url", r.url, "attempt", attempt, "error", err)
+		c.logger.Warn("fetching failed", "url", redact(r.url), "attempt", attempt, "error", err)
 		if err := wait.sleep(ctx); err != nil {
-			return nil, fmt.Errorf("get %s: %w", r.url, err)
+			return nil, fmt.Errorf("get %s: %w", redact(r.url), err)
 		}
 	}
 }
@@ -143,7 +143,7 @@ func final(err error) bool {
 // once gets a document, or not.
 func (c *Client) once(ctx context.Context, r request) ([]byte, error) {
 	if !isHTTP(r.url) {
-		return nil, never("%q is no address that begins with http", r.url)
+		return nil, never("%q is no address that begins with http", redact(r.url))
 	}
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(r.patience, requestTimeout))
 	defer cancel()
@@ -152,7 +152,10 @@ func (c *Client) once(ctx context.Context, r request) ([]byte, error) {
 	}
 	req, err := http.NewRequestWithContext(ctx, cmp.Or(r.method, http.MethodGet), r.url, nil)
 	if err != nil {
-		return nil, never("%w", err)
+		if e, ok := errors.AsType[*url.Error](err); ok {
+			err = e.Err // without the URL, which may hold a password
+		}
+		return nil, never("the URL cannot be read: %w", err)
 	}
 	for name, values := range r.header {
 		req.Header[name] = values
@@ -163,17 +166,26 @@ func (c *Client) once(ctx context.Context, r request) ([]byte, error) {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode/100 != 2 {
-		return nil, &statusError{url: r.url, code: resp.StatusCode}
+		return nil, &statusError{url: redact(r.url), code: resp.StatusCode}
 	}
 	body, err := readLimited(resp.Body, r.limit)
 	if err != nil {
-		return nil, fmt.Errorf("get %s: %w", r.url, err)
+		return nil, fmt.Errorf("get %s: %w", redact(r.url), err)
 	}
 	return body, nil
 }
 
-func isHTTP(url string) bool {
-	scheme, _, found := strings.Cut(url, "://")
+// redact leaves the password out of a URL that is to be shown.
+func redact(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return "a URL that cannot be read"
+	}
+	return u.Redacted()
+}
+
+func isHTTP(text string) bool {
+	scheme, _, found := strings.Cut(text, "://")
 	return found && (strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https"))
 }
 

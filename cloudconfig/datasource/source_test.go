@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -33,7 +34,7 @@ func serve(t testing.TB, d documents) string {
 			http.NotFound(w, r)
 			return
 		}
-		io.WriteString(w, body)
+		fmt.Fprint(w, body)
 	}))
 	t.Cleanup(server.Close)
 	return server.URL
@@ -78,7 +79,7 @@ func cloudSigma(t testing.TB, d documents) datasource.Source {
 				defer far.Close()
 				question := make([]byte, 4)
 				if _, err := io.ReadFull(far, question); err == nil && string(question) == "<\n\n>" {
-					io.WriteString(far, d["context"]+"\x04")
+					fmt.Fprint(far, d["context"]+"\x04")
 				}
 			}()
 			return near, nil
@@ -113,7 +114,7 @@ func ovf(t testing.TB, d documents) datasource.Source {
 func packed(text string) string {
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
-	io.WriteString(w, text)
+	fmt.Fprint(w, text)
 	w.Close()
 	return base64.StdEncoding.EncodeToString(b.Bytes())
 }
@@ -170,18 +171,24 @@ func TestASourceTellsWhatIsStored(t *testing.T) {
 	}{
 		{
 			"a file has no meta-data", stored(func(dir string) datasource.Source { return datasource.File(filepath.Join(dir, "a")) }),
-			documents{"a": "#cloud-config\n"}, "local-file", "#cloud-config\n", datasource.Metadata{},
+			documents{"a": "#cloud-config\n"},
+			"local-file", "#cloud-config\n",
+			datasource.Metadata{},
 		},
 		{
 			"a URL has no meta-data", served(func(c *datasource.Client, base string) datasource.Source { return datasource.URL(c, base+"/a?b=c") }),
-			documents{"a": "#cloud-config\n"}, "url", "#cloud-config\n", datasource.Metadata{},
+			documents{"a": "#cloud-config\n"},
+			"url", "#cloud-config\n",
+			datasource.Metadata{},
 		},
 		{
 			"the last URL on the command line counts", func(t testing.TB, d documents) datasource.Source {
 				line := "root=/dev/sda cloud-config-url=http://127.0.0.1:1/ quiet cloud_config_url=\"" + serve(t, d) + "/a\" cloud-config-url= xcloud-config-url=no\n"
 				return datasource.ProcCmdline(client(), filepath.Join(write(t, documents{"cmdline": line}), "cmdline"))
 			},
-			documents{"a": "#!/bin/sh\n"}, "proc-cmdline", "#!/bin/sh\n", datasource.Metadata{},
+			documents{"a": "#!/bin/sh\n"},
+			"proc-cmdline", "#!/bin/sh\n",
+			datasource.Metadata{},
 		},
 		{"an empty config drive says nothing", stored(datasource.ConfigDrive), documents{}, "cloud-drive", "", datasource.Metadata{}},
 		{
@@ -221,7 +228,8 @@ func TestASourceTellsWhatIsStored(t *testing.T) {
 		},
 		{"EC2 without anything", served(datasource.EC2), documents{"2009-04-04/": ""}, "ec2-metadata-service", "", datasource.Metadata{}},
 		{
-			"DigitalOcean", served(datasource.DigitalOcean), documents{"metadata/v1": "", "metadata/v1/user-data": "#!a", "metadata/v1.json": droplet},
+			"DigitalOcean", served(datasource.DigitalOcean),
+			documents{"metadata/v1": "", "metadata/v1/user-data": "#!a", "metadata/v1.json": droplet},
 			"digitalocean-metadata-service", "#!a",
 			datasource.Metadata{
 				Hostname: "drop", SSHKeys: []string{"ssh-rsa A"}, Addresses: addresses("192.0.2.5", "10.0.0.5", "2001:db8::5", ""),
@@ -229,7 +237,8 @@ func TestASourceTellsWhatIsStored(t *testing.T) {
 			},
 		},
 		{
-			"Packet", served(datasource.Packet), documents{"": "", "userdata": "#!a", "metadata": `{"hostname":"pack","ssh_keys":["ssh-rsa A"],"network":` + device + `}`},
+			"Packet", served(datasource.Packet),
+			documents{"": "", "userdata": "#!a", "metadata": `{"hostname":"pack","ssh_keys":["ssh-rsa A"],"network":` + device + `}`},
 			"packet-metadata-service", "#!a",
 			datasource.Metadata{
 				Hostname: "pack", SSHKeys: []string{"ssh-rsa A"}, Addresses: addresses("192.0.2.7", "10.0.0.7", "2001:db8::7", ""),
@@ -238,21 +247,26 @@ func TestASourceTellsWhatIsStored(t *testing.T) {
 		},
 		{"Azure before its agent knows", stored(datasource.Waagent), documents{"provisioned": ""}, "waagent", "", datasource.Metadata{}},
 		{
-			"Azure", stored(datasource.Waagent), documents{"provisioned": "", "CustomData": "#!a", "SharedConfig.xml": sharedConfig},
-			"waagent", "#!a", datasource.Metadata{Addresses: addresses("192.0.2.4", "10.0.0.4", "", "")},
+			"Azure", stored(datasource.Waagent),
+			documents{"provisioned": "", "CustomData": "#!a", "SharedConfig.xml": sharedConfig},
+			"waagent", "#!a",
+			datasource.Metadata{Addresses: addresses("192.0.2.4", "10.0.0.4", "", "")},
 		},
 		{
-			"CloudSigma", cloudSigma, documents{"context": `{"name":"","uuid":"65b2fb23","meta":{"base64_fields":"a, cloudinit-user-data","cloudinit-user-data":"I2Ns\nb3Vk","ssh_public_key":"ssh-rsa A"},
+			"CloudSigma", cloudSigma,
+			documents{"context": `{"name":"","uuid":"65b2fb23","meta":{"base64_fields":"a, cloudinit-user-data","cloudinit-user-data":"I2Ns\nb3Vk","ssh_public_key":"ssh-rsa A"},
 				"nics":[{"ip_v4_conf":{"conf":"dhcp","ip":{"uuid":"192.0.2.10"}},"ip_v6_conf":null,"mac":"22:a7:a0:0d:43:47","vlan":null},
 				{"ip_v4_conf":{"conf":"manual","ip":null},"mac":"22:a7:a0:0d:43:48","vlan":{"uuid":"1"}}]}`},
-			"server-context", "#cloud", datasource.Metadata{Hostname: "65b2fb23", SSHKeys: []string{"ssh-rsa A"}, Addresses: addresses("192.0.2.10", "10.11.12.13", "", "")},
+			"server-context", "#cloud",
+			datasource.Metadata{Hostname: "65b2fb23", SSHKeys: []string{"ssh-rsa A"}, Addresses: addresses("192.0.2.10", "10.11.12.13", "", "")},
 		},
 		{
 			"VMware", vmware, guest, "vmware", "#!/bin/sh\n",
 			datasource.Metadata{Hostname: "guest", Addresses: addresses("192.0.2.8", "10.0.0.8", "2001:db8::8", ""), Network: datasource.Network{Format: datasource.FormatVMware, Data: network}},
 		},
 		{
-			"VMware prefers the OVF environment", vmware, documents{"ovfEnv": ovfEnvironment, "hostname": "guest", "interface.0.dhcp": "yes"},
+			"VMware prefers the OVF environment", vmware,
+			documents{"ovfEnv": ovfEnvironment, "hostname": "guest", "interface.0.dhcp": "yes"},
 			"vmware", "#cloud-config\n",
 			datasource.Metadata{Hostname: "ovf", Network: datasource.Network{Format: datasource.FormatVMware, Data: []byte(`{"interface.0.dhcp":"yes"}`)}},
 		},
@@ -295,7 +309,7 @@ func TestGCEIsAskedInItsFlavor(t *testing.T) {
 			w.WriteHeader(http.StatusForbidden)
 			return
 		}
-		io.WriteString(w, paths[r.URL.Path])
+		fmt.Fprint(w, paths[r.URL.Path])
 	}))
 	defer server.Close()
 	source := datasource.GCE(client(), server.URL+"/")
