@@ -157,6 +157,9 @@ func (c *Client) once(ctx context.Context, r request) ([]byte, error) {
 		}
 		return nil, never("the URL cannot be read: %w", err)
 	}
+	if req.URL.Host == "" {
+		return nil, never("%q names no host", redact(r.url))
+	}
 	for name, values := range r.header {
 		req.Header[name] = values
 	}

@@ -79,6 +79,7 @@ func TestSourcesSayWhetherToWait(t *testing.T) {
 		{"no file", datasource.File(missing), true},
 		{"no document at a URL", datasource.URL(client(), nothing), true},
 		{"no URL", datasource.URL(client(), "ftp://127.0.0.1/"), true},
+		{"no host", datasource.URL(client(), "http:///a"), true},
 		{"no server", datasource.URL(client(), "http://127.0.0.1:1/"), false},
 		{"no drive yet", datasource.ConfigDrive(missing), false},
 		{"a drive that is a file", datasource.ConfigDrive(quiet), true},
