@@ -116,7 +116,7 @@ var errLarge = errors.New("document is too large")
 func (c *Client) get(ctx context.Context, r request) ([]byte, error) {
 	wait := backoff{first: firstRetry, longest: slowestRetry}
 	for attempt := 1; ; attempt++ {
-		c.logger.Info("fetching", "url", redact(r.url), "attempt", attempt)
+		c.logger.Info(fmt.Sprintf("Fetching data from %s. Attempt #%d", redact(r.url), attempt))
 		body, err := c.once(ctx, r)
 		if err == nil || final(err) {
 			return body, err
@@ -124,7 +124,7 @@ func (c *Client) get(ctx context.Context, r request) ([]byte, error) {
 		if attempt == attempts {
 			return nil, fmt.Errorf("after %d attempts: %w", attempts, err)
 		}
-		c.logger.Warn("fetching failed", "url", redact(r.url), "attempt", attempt, "error", err)
+		c.logger.Warn("Unable to fetch data", "error", err)
 		if err := wait.sleep(ctx); err != nil {
 			return nil, fmt.Errorf("get %s: %w", redact(r.url), err)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -236,3 +237,23 @@ type silentPort struct {
 }
 
 func (silentPort) Write(p []byte) (int, error) { return len(p), nil }
+
+// TestPasswordsStayOutOfLogsAndErrors, which show the rest of a URL.
+func TestPasswordsStayOutOfLogsAndErrors(t *testing.T) {
+	for _, tt := range []struct{ url, want string }{
+		{"http://me:secret@a/b", "Attempt #1"},
+		{"http://me:secret@a:b/", "Attempt #1"},
+		{"http://me:secret@/", "names no host"},
+		{"ftp://me:secret@a/", "begins with http"},
+	} {
+		var b strings.Builder
+		logger := slog.New(slog.NewTextHandler(&b, nil))
+		c := datasource.NewClient(datasource.ClientOptions{Logger: logger, Transport: transport(func(*http.Request) (*http.Response, error) {
+			return respond(404, strings.NewReader("")), nil
+		})})
+		_, err := datasource.URL(c, tt.url).UserData(t.Context())
+		if text := fmt.Sprint(b.String(), err); err == nil || strings.Contains(text, "secret") || !strings.Contains(text, tt.want) {
+			t.Errorf("UserData() from %s says %q, want %q and no password", tt.url, text, tt.want)
+		}
+	}
+}

@@ -144,7 +144,7 @@ func (e *ec2) session(ctx context.Context) string {
 	r.header = http.Header{"X-Aws-Ec2-Metadata-Token-Ttl-Seconds": {strconv.Itoa(ec2TokenSeconds)}}
 	token, err := e.client.once(ctx, r)
 	if err != nil {
-		e.client.logger.Debug("no session", "url", r.url, "error", err)
+		e.client.logger.Debug("No session with the metadata service", "error", err)
 		e.settled = notFound(err)
 		return ""
 	}

@@ -17,7 +17,7 @@ type Options struct {
 	// Grace is how long a source that is there waits for an answer of those
 	// before it in the order, 2 seconds by default.
 	Grace time.Duration
-	// Logger gets a line for each source asked; nil discards them.
+	// Logger gets a line each time a source is asked; nil discards them.
 	Logger *slog.Logger
 }
 
@@ -101,7 +101,7 @@ const (
 func (s *selection) poll(ctx context.Context, i int) {
 	wait := backoff{first: firstPoll, longest: slowestPoll}
 	for {
-		s.logger.Info("checking availability", "source", s.sources[i].Type())
+		s.logger.Info(fmt.Sprintf("Checking availability of %q", s.sources[i].Type()))
 		err := s.sources[i].Available(ctx)
 		select {
 		case s.answers <- answer{i, err}:
@@ -148,7 +148,9 @@ func (s *selection) note(a answer) {
 	default:
 		s.state[a.index] = absent
 	}
-	s.logger.Debug("asked", "source", s.sources[a.index].Type(), "error", a.err)
+	if a.err != nil {
+		s.logger.Debug("Not available", "source", s.sources[a.index].Type(), "error", a.err)
+	}
 }
 
 // best returns the first source that is there, unless one in a state to wait for
