@@ -41,6 +41,15 @@ func TestTheProgramDoesWhatItsFlagsSay(t *testing.T) {
 		}
 	})
 	servers.HandleFunc("GET /packet/{$}", func(http.ResponseWriter, *http.Request) {})
+	servers.HandleFunc("GET /ocean/metadata/{what...}", func(w http.ResponseWriter, r *http.Request) {
+		switch r.PathValue("what") {
+		case "v1.json":
+			fmt.Fprint(w, `{"hostname": "drop", "dns": {"nameservers": ["192.0.2.53"]}, "interfaces": {"public": [
+ {"mac": "02:00:00:00:00:02", "ipv4": {"ip_address": "192.0.2.20", "netmask": "255.255.255.0", "gateway": "192.0.2.1"}}]}}`)
+		case "v1/user-data":
+			http.NotFound(w, r)
+		}
+	})
 	server := httptest.NewServer(servers)
 	t.Cleanup(server.Close)
 	testscript.Run(t, testscript.Params{
@@ -48,6 +57,9 @@ func TestTheProgramDoesWhatItsFlagsSay(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("SERVER", server.URL)
 			e.Setenv("TMPDIR", e.WorkDir)
+			if err := os.CopyFS(filepath.Join(e.WorkDir, "configs"), os.DirFS("../../cloudconfig/testdata/configs")); err != nil {
+				return err
+			}
 			return os.WriteFile(filepath.Join(e.WorkDir, "cut.gz"), []byte("\x1f\x8b\x08"), 0o644)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"readiso": readISO, "exit": exit},
