@@ -48,18 +48,14 @@ func (d digitalOcean) Metadata(ctx context.Context) (*Metadata, error) {
 	}
 	// The first interface of each kind is the machine's own; others are extras.
 	if list := droplet.Interfaces.Public; len(list) > 0 {
-		a, err := list[0].addresses("interfaces.public[0]")
-		if err != nil {
+		if err := list[0].addresses("interfaces.public[0]", &m.Addresses, setPublic); err != nil {
 			return nil, err
 		}
-		m.Addresses.PublicIPv4, m.Addresses.PublicIPv6 = a.PublicIPv4, a.PublicIPv6
 	}
 	if list := droplet.Interfaces.Private; len(list) > 0 {
-		a, err := list[0].addresses("interfaces.private[0]")
-		if err != nil {
+		if err := list[0].addresses("interfaces.private[0]", &m.Addresses, setPrivate); err != nil {
 			return nil, err
 		}
-		m.Addresses.PrivateIPv4, m.Addresses.PrivateIPv6 = a.PublicIPv4, a.PublicIPv6
 	}
 	return m, nil
 }
@@ -73,11 +69,14 @@ type dropletAddress struct {
 	IPAddress string `json:"ip_address"`
 }
 
-// addresses returns those of the interface as public ones.
-func (i dropletInterface) addresses(field string) (a cloudconfig.Addresses, err error) {
-	if a.PublicIPv4, err = parseAddr(field+".ipv4.ip_address", i.IPv4.IPAddress); err != nil {
-		return a, err
+// addresses puts those of the interface in their places.
+func (i dropletInterface) addresses(field string, a *cloudconfig.Addresses, set setter) error {
+	for _, v := range [][2]string{{"ipv4", i.IPv4.IPAddress}, {"ipv6", i.IPv6.IPAddress}} {
+		addr, err := parseAddr(field+"."+v[0]+".ip_address", v[1])
+		if err != nil {
+			return err
+		}
+		set(a, addr)
 	}
-	a.PublicIPv6, err = parseAddr(field+".ipv6.ip_address", i.IPv6.IPAddress)
-	return a, err
+	return nil
 }

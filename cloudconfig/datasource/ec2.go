@@ -64,10 +64,10 @@ func (e *ec2) Metadata(ctx context.Context) (*Metadata, error) {
 	if m.Hostname, err = get.word(ctx, root+"hostname"); err != nil {
 		return nil, err
 	}
-	if m.Addresses.PrivateIPv4, err = get.addr(ctx, root+"local-ipv4"); err != nil {
+	if err = get.addr(ctx, root+"local-ipv4", &m.Addresses, setPrivate); err != nil {
 		return nil, err
 	}
-	if m.Addresses.PublicIPv4, err = get.addr(ctx, root+"public-ipv4"); err != nil {
+	if err = get.addr(ctx, root+"public-ipv4", &m.Addresses, setPublic); err != nil {
 		return nil, err
 	}
 	return m, nil

@@ -37,7 +37,7 @@ func check(t *testing.T, source datasource.Source, input any) {
 		t.Errorf("%s: the network of %q is %q, in format %q", source.Type(), input, m.Network.Data, m.Network.Format)
 	}
 	a := m.Addresses
-	if a.PublicIPv6.Is4() || a.PrivateIPv6.Is4() {
+	if a.PublicIPv4.Is6() || a.PrivateIPv4.Is6() || a.PublicIPv6.Is4() || a.PrivateIPv6.Is4() || a.PublicIPv6.Zone()+a.PrivateIPv6.Zone() != "" {
 		t.Errorf("%s: the addresses of %q are %+v", source.Type(), input, a)
 	}
 }
@@ -55,6 +55,7 @@ func FuzzServices(f *testing.F) {
 	f.Add([]byte("0=a\n1=b\n"))
 	f.Add([]byte("192.0.2.1"))
 	f.Add([]byte("::ffff:192.0.2.1"))
+	f.Add([]byte("2001:db8::1"))
 	f.Add([]byte(nil))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		c := always(body)

@@ -28,10 +28,10 @@ func (g gce) Metadata(ctx context.Context) (*Metadata, error) {
 	const root = gceVersion + "instance/"
 	get, m := getter(g.get), &Metadata{}
 	var err error
-	if m.Addresses.PublicIPv4, err = get.addr(ctx, root+"network-interfaces/0/access-configs/0/external-ip"); err != nil {
+	if err = get.addr(ctx, root+"network-interfaces/0/access-configs/0/external-ip", &m.Addresses, setPublic); err != nil {
 		return nil, err
 	}
-	if m.Addresses.PrivateIPv4, err = get.addr(ctx, root+"network-interfaces/0/ip"); err != nil {
+	if err = get.addr(ctx, root+"network-interfaces/0/ip", &m.Addresses, setPrivate); err != nil {
 		return nil, err
 	}
 	if m.Hostname, err = get.word(ctx, root+"hostname"); err != nil {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os/exec"
 	"strings"
+	"time"
 )
 
 // Vmtoolsd asks the hypervisor through the program of the VMware Tools.
@@ -24,6 +25,7 @@ func (v Vmtoolsd) Get(ctx context.Context, key string) (string, error) {
 	stdout, stderr := &limited{left: maxUserData}, &limited{left: 4 << 10}
 	cmd := exec.CommandContext(ctx, cmp.Or(v.Path, "vmtoolsd"), "--cmd", "info-get "+key)
 	cmd.Stdout, cmd.Stderr = stdout, stderr
+	cmd.WaitDelay = time.Second // for what it may have started itself
 	err := cmd.Run()
 	text := strings.TrimSuffix(stdout.String(), "\n")
 	if err == nil {

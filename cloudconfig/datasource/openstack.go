@@ -38,10 +38,10 @@ func (o openStack) Metadata(ctx context.Context) (*Metadata, error) {
 		return nil, err
 	}
 	get := getter(o.get)
-	if m.Addresses.PrivateIPv4, err = get.addr(ctx, ec2Version+"meta-data/local-ipv4"); err != nil {
+	if err = get.addr(ctx, ec2Version+"meta-data/local-ipv4", &m.Addresses, setPrivate); err != nil {
 		return nil, err
 	}
-	if m.Addresses.PublicIPv4, err = get.addr(ctx, ec2Version+"meta-data/public-ipv4"); err != nil {
+	if err = get.addr(ctx, ec2Version+"meta-data/public-ipv4", &m.Addresses, setPublic); err != nil {
 		return nil, err
 	}
 	return m, nil

@@ -22,6 +22,7 @@ func TestBadMetadataIsRefusedByItsField(t *testing.T) {
 		{served(datasource.EC2), documents{"2009-04-04/meta-data/public-keys": "../..=a\n"}, `malformed public key: "../..=a"`},
 		{served(datasource.EC2), documents{"2009-04-04/meta-data/local-ipv4": "<html>"}, "2009-04-04/meta-data/local-ipv4"},
 		{served(datasource.DigitalOcean), documents{"metadata/v1.json": `{"interfaces":{"private":[{"ipv6":{"ip_address":"x"}}]}}`}, "interfaces.private[0].ipv6.ip_address"},
+		{served(datasource.EC2), documents{"2009-04-04/meta-data/public-ipv4": "fe80::1%a\nb"}, `"fe80::1%a\nb" is an address of one link`},
 		{served(datasource.DigitalOcean), documents{"metadata/v1.json": `{"hostname":1}`}, "metadata/v1.json"},
 		{served(datasource.Packet), documents{"metadata": `{"network":{"addresses":[{},{"address":"x"}]}}`}, "network.addresses[1].address"},
 		{served(datasource.OpenStack), documents{"openstack/latest/meta_data.json": `{`}, "openstack/latest/meta_data.json: "},

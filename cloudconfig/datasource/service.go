@@ -63,13 +63,18 @@ func (get getter) word(ctx context.Context, path string) (string, error) {
 	return word, nil
 }
 
-// addr gets a document that is an address.
-func (get getter) addr(ctx context.Context, path string) (netip.Addr, error) {
+// addr gets a document that is an address, and puts it in its place.
+func (get getter) addr(ctx context.Context, path string, a *cloudconfig.Addresses, set setter) error {
 	data, err := get(ctx, path, maxMetadata)
 	if err != nil {
-		return netip.Addr{}, err
+		return err
 	}
-	return parseAddr(path, string(data))
+	addr, err := parseAddr(path, string(data))
+	if err != nil {
+		return err
+	}
+	set(a, addr)
+	return nil
 }
 
 // decodeJSON reads a document of meta-data; one that is empty says nothing.
@@ -82,6 +87,9 @@ func decodeJSON(name string, data []byte, to any) error {
 	}
 	return nil
 }
+
+// setter is setPublic or setPrivate.
+type setter func(a *cloudconfig.Addresses, addr netip.Addr)
 
 // setPublic puts an address in the place that its family has; none changes
 // nothing.

@@ -88,6 +88,10 @@ func parseAddr(field, text string) (netip.Addr, error) {
 	if err != nil {
 		return netip.Addr{}, fmt.Errorf("%s: %w", field, err)
 	}
+	// A zone may be any text, and means nothing to another machine.
+	if addr.Zone() != "" {
+		return netip.Addr{}, fmt.Errorf("%s: %q is an address of one link", field, text)
+	}
 	return addr.Unmap(), nil
 }
 
