@@ -109,6 +109,57 @@ func TestAMachineComesUpFromTheConfigDriveThatTheProgramMade(t *testing.T) {
 	}
 }
 
+// A machine that boots has two configurations, of its platform and of its user.
+func TestAMachineAppliesItsConfigurationsAsItBoots(t *testing.T) {
+	t.Parallel()
+	if err := machinelab.Available(); err != nil {
+		t.Skip(err)
+	}
+	config := func(name, text string) machinelab.File {
+		return machinelab.File{Content: "#cloud-config\nwrite_files:\n- {path: /etc/" + name + ", content: " + text + "}\n" +
+			"- {path: /etc/last, content: " + name + "}\n"}
+	}
+	files := map[string]machinelab.File{
+		"/usr/share/oem/cloud-config.yml":      config("platform", "a"),
+		"/var/lib/coreos-install/user_data":    config("user", "b"),
+		"/usr/lib/systemd/system/etcd.service": service(),
+	}
+	units := "../../cloudconfig/systemd"
+	entries, err := os.ReadDir(units)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		text, err := os.ReadFile(filepath.Join(units, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if filepath.Ext(e.Name()) == ".rules" {
+			continue // nobody watches devices in there
+		}
+		path := "/usr/lib/systemd/system/" + e.Name()
+		files[path] = machinelab.File{Content: string(text)}
+		names = append(names, strings.Replace(path, "@", "@a", 1))
+	}
+	m := boot(t, machinelab.Config{
+		Name: "boots", Files: files,
+		Programs: map[string]string{"/usr/bin/coreos-cloudinit": buildCloudinit(t)},
+	})
+	run(t, m, "systemd-analyze verify "+strings.Join(names, " "))
+	run(t, m, "systemctl start user-config.target")
+	want(t, m, [][2]string{
+		{"cat /etc/platform /etc/user /etc/last", "abuser"},
+		{"systemctl list-units --failed --no-legend", ""},
+		{"systemctl is-active system-config.target user-configdrive user-cloudinit-proc-cmdline", "active\ninactive\ninactive"},
+		{"ls /var/lib/coreos-cloudinit/state", "local-file.json\noem.json"},
+	}...)
+	// At the next boot the user asks for nothing; what the platform wants stays.
+	run(t, m, "echo '#cloud-config' >/var/lib/coreos-install/user_data; systemctl stop user-config.target system-config.target '*-cloudinit@*'")
+	run(t, m, "systemctl start user-config.target")
+	want(t, m, [2]string{"cat /etc/platform; ls /etc/user", "a"})
+}
+
 // driveService applies a drive at boot, as the units of an image would.
 const driveService = `[Service]
 Type=oneshot
