@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"compress/gzip"
 	"errors"
 	"fmt"
 	"maps"
@@ -58,6 +59,15 @@ func TestTheProgramDoesWhatItsFlagsSay(t *testing.T) {
 			e.Setenv("SERVER", server.URL)
 			e.Setenv("TMPDIR", e.WorkDir)
 			if err := os.CopyFS(filepath.Join(e.WorkDir, "configs"), os.DirFS("../../cloudconfig/testdata/configs")); err != nil {
+				return err
+			}
+			var zipped bytes.Buffer
+			w := gzip.NewWriter(&zipped)
+			fmt.Fprint(w, "#cloud-config\nhostname: a: b\n")
+			if err := w.Close(); err != nil {
+				return err
+			}
+			if err := os.WriteFile(filepath.Join(e.WorkDir, "broken.gz"), zipped.Bytes(), 0o644); err != nil {
 				return err
 			}
 			return os.WriteFile(filepath.Join(e.WorkDir, "cut.gz"), []byte("\x1f\x8b\x08"), 0o644)

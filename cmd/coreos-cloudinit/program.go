@@ -89,8 +89,9 @@ func (p *program) userData(ctx context.Context, source datasource.Source) []byte
 	p.log.Info(fmt.Sprintf("Fetching user-data from datasource of type %q", source.Type()))
 	data, err := source.UserData(ctx)
 	if err != nil {
-		p.log.Error(fmt.Sprintf("Failed fetching user-data from datasource: %v. Continuing...", err))
 		p.failed = true
+		p.out.Error = fmt.Sprintf("Failed fetching user-data from datasource: %v. Continuing...", err)
+		p.log.Error(p.out.Error)
 		return nil
 	}
 	p.out.UserData = cloudconfig.Validate(data)
@@ -168,18 +169,7 @@ func (p *program) read(data []byte, addresses cloudconfig.Addresses) (*cloudconf
 	}
 	user, err := cloudconfig.Read(data, addresses)
 	if err != nil {
-		p.failed = true
-		if cloudconfig.KindOf(data) == cloudconfig.KindGzip {
-			if _, gzipErr := cloudconfig.Unpack(data); gzipErr != nil {
-				p.log.Error(fmt.Sprintf("Failed decompressing user-data from datasource: %v. Continuing...", err))
-				return &cloudconfig.UserData{Config: &cloudconfig.Config{}}, nil
-			}
-		}
-		if p.Report == "json" {
-			p.log.Error(fmt.Sprintf("Failed to parse user-data: %v", err))
-		} else {
-			fmt.Fprintf(p.stdout, "Failed to parse user-data: %v\nContinuing...\n", err)
-		}
+		p.unreadable(data, err)
 		return &cloudconfig.UserData{Config: &cloudconfig.Config{}}, nil
 	}
 	if user.Ignition {
@@ -190,6 +180,24 @@ func (p *program) read(data []byte, addresses cloudconfig.Addresses) (*cloudconf
 		p.log.Warn(entry.String())
 	}
 	return user, nil
+}
+
+// unreadable says why user-data counts as none: where the original says it, too,
+// which is not always the log.
+func (p *program) unreadable(data []byte, err error) {
+	p.failed = true
+	text := fmt.Sprintf("Failed to parse user-data: %v", err)
+	_, wrapping := cloudconfig.Unpack(data)
+	switch {
+	case wrapping != nil && cloudconfig.KindOf(data) == cloudconfig.KindGzip:
+		text = fmt.Sprintf("Failed decompressing user-data from datasource: %v. Continuing...", err)
+		p.log.Error(text)
+	case p.Report == "text":
+		fmt.Fprintf(p.stdout, "%s\nContinuing...\n", text)
+	default:
+		p.log.Error(text)
+	}
+	p.out.Error = text
 }
 
 // convert turns the platform's network into units, if that is wanted.
