@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
+	"net/http/pprof"
 	"os"
 	"strings"
 )
 
-// logLevels are the original's names of levels.
+// logLevel returns what the original's name of a level stands for.
 func logLevel(name string) slog.Level {
 	switch name {
 	case "debug":
@@ -53,4 +55,18 @@ func (f *loggingFlags) logger(stdout, stderr io.Writer) (*slog.Logger, *slog.Lev
 		h = slog.NewJSONHandler(io.MultiWriter(outputs...), opts)
 	}
 	return slog.New(h), level, nil
+}
+
+// profiler serves profiles; nil unless they are asked for.
+func (f *loggingFlags) profiler() http.Handler {
+	if !f.EnablePprof {
+		return nil
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	return mux
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -53,12 +54,20 @@ type server struct {
 // start runs the program and waits until it serves clients.
 func start(t *testing.T, args ...string) *server {
 	t.Helper()
+	return launch(t, nil, nil, args...).await(t)
+}
+
+// launch runs the program, with more variables and with the settings for its
+// https URLs.
+func launch(t *testing.T, env []string, settings *tls.Config, args ...string) *starting {
+	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &server{cmd: exec.Command(exe, args...), logs: make(chan struct{})}
 	s.cmd.Args[0] = "etcd"
+	s.cmd.Env = append(os.Environ(), env...)
 	stderr, err := s.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -67,36 +76,75 @@ func start(t *testing.T, args ...string) *server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.cmd.Process.Kill() }) // most have ended by then
-	s.url = s.awaitURL(t, stderr)
-	if s.Client, err = client.New(client.Config{Endpoints: []string{s.url}}); err != nil {
+	st := &starting{server: s, settings: settings, addr: make(chan string, 1)}
+	go st.follow(t, stderr)
+	return st
+}
+
+// starting is a server that may not serve yet.
+type starting struct {
+	server   *server
+	settings *tls.Config
+	addr     chan string
+}
+
+var serving = regexp.MustCompile(`msg="serving clients" addr=(\S+)`)
+
+// follow reads the log.
+func (st *starting) follow(t *testing.T, stderr io.Reader) {
+	defer close(st.server.logs)
+	for sc := bufio.NewScanner(stderr); sc.Scan(); {
+		fmt.Fprintln(t.Output(), sc.Text())
+		if m := serving.FindStringSubmatch(sc.Text()); m != nil {
+			select {
+			case st.addr <- m[1]:
+			default: // of a second URL
+			}
+		}
+	}
+}
+
+// await waits until the server serves clients.
+func (st *starting) await(t *testing.T) *server {
+	t.Helper()
+	s := st.server
+	select {
+	case addr := <-st.addr:
+		s.url = "http://" + addr
+		if st.settings != nil {
+			s.url = "https://" + addr
+		}
+	case <-s.logs:
+		t.Fatalf("etcd %v ended: %v", s.cmd.Args[1:], s.cmd.Wait())
+	}
+	var err error
+	if s.Client, err = client.New(client.Config{Endpoints: []string{s.url}, TLS: st.settings}); err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
 
-var serving = regexp.MustCompile(`msg="serving clients" addr=(\S+)`)
-
-func (s *server) awaitURL(t *testing.T, stderr io.Reader) string {
+// startAll runs several servers, which may need each other to start.
+func startAll(t *testing.T, n int, settings *tls.Config, args func(i int) []string) []*server {
 	t.Helper()
-	url := make(chan string, 1)
-	go func() {
-		defer close(s.logs)
-		sc := bufio.NewScanner(stderr)
-		for sc.Scan() {
-			fmt.Fprintln(t.Output(), sc.Text())
-			if m := serving.FindStringSubmatch(sc.Text()); m != nil {
-				url <- "http://" + m[1]
-			}
-		}
-	}()
-	select {
-	case u := <-url:
-		return u
-	case <-s.logs:
-		t.Fatalf("etcd %v ended: %v", s.cmd.Args[1:], s.cmd.Wait())
-		return ""
+	var all []*starting
+	for i := range n {
+		all = append(all, launch(t, nil, settings, args(i)...))
 	}
+	var servers []*server
+	for _, st := range all {
+		servers = append(servers, st.await(t))
+	}
+	return servers
 }
+
+// anyPort are the flags of a member that clients reach anywhere.
+func anyPort(scheme string) []string {
+	return []string{"--listen-client-urls=" + scheme + "://127.0.0.1:0", "--advertise-client-urls=" + scheme + "://client:1"}
+}
+
+// quick are the flags of a member that is in a hurry.
+func quick() []string { return []string{"--heartbeat-interval=20", "--election-timeout=200"} }
 
 // terminate sends SIGTERM and expects a clean end.
 func (s *server) terminate(t *testing.T) {

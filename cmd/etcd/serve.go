@@ -116,7 +116,7 @@ func (s *settings) runMember(ctx context.Context, log *slog.Logger, level *slog.
 }
 
 // serveMember serves clients until ctx ends or something fails.
-func (s *settings) serveMember(ctx context.Context, m *member.Member, ls listeners, log *slog.Logger, _ *slog.LevelVar) error {
+func (s *settings) serveMember(ctx context.Context, m *member.Member, ls listeners, log *slog.Logger, level *slog.LevelVar) error {
 	authority, err := auth.Open(ctx, auth.Config{Store: m, Logger: log})
 	if err != nil {
 		return err
@@ -124,9 +124,12 @@ func (s *settings) serveMember(ctx context.Context, m *member.Member, ls listene
 	defer authority.Close()
 	registry := memberRegistry(m)
 	metrics := promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+	view := memberapi.Of(m)
 	api := httpapi.New(httpapi.Config{
-		Store: m, Cluster: memberapi.Of(m), Changer: memberapi.Of(m), Auth: authority, ClientCertAuth: s.Security.ClientCertAuth,
-		Version: version, Metrics: metrics, RequestTimeout: m.RequestTimeout(), MaxBodyBytes: s.Member.MaxRequestBytes, Logger: log,
+		Store: m, Cluster: view, Changer: view, Activity: view.Activity,
+		Auth: authority, ClientCertAuth: s.Security.ClientCertAuth, CORS: list(s.Member.CORS),
+		Version: version, Metrics: metrics, Profiler: s.Logging.profiler(), LogLevel: level, Logger: log,
+		RequestTimeout: m.RequestTimeout(), MaxBodyBytes: s.Member.MaxRequestBytes,
 	})
 	registry.MustRegister(apimetrics.New(api))
 	g, ctx := errgroup.WithContext(ctx)

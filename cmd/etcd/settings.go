@@ -85,6 +85,11 @@ func firstError(errs []error) error {
 	return nil
 }
 
+// list splits what has commas.
+func list(s string) []string {
+	return slices.DeleteFunc(strings.Split(strings.ReplaceAll(s, " ", ""), ","), func(s string) bool { return s == "" })
+}
+
 func milliseconds(n uint) time.Duration { return time.Duration(n) * time.Millisecond }
 
 // mayBeProxy reports whether the program may turn out to be a proxy, which

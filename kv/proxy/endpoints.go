@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -54,24 +55,33 @@ func (p *Proxy) awake() []*endpoint {
 
 // refresh asks the peers for the members. Without an answer all stays as it is.
 func (p *Proxy) refresh(ctx context.Context) {
-	p.mu.Lock()
-	asked := p.peerURLs
-	p.mu.Unlock()
-	peerURLs, clientURLs, err := p.findMembers(ctx, asked)
-	if err != nil {
-		if ctx.Err() == nil {
-			p.cfg.Logger.Warn("proxy: no peer tells its members, will ask again", "err", err)
-		}
+	peerURLs, clientURLs, err := p.findMembers(ctx, p.peerURLs)
+	if ctx.Err() != nil {
 		return
 	}
-	if !slices.Equal(peerURLs, asked) {
+	if err != nil {
+		level := slog.LevelDebug
+		if !p.lost {
+			level = slog.LevelWarn // once, however long it takes
+		}
+		p.lost = true
+		p.cfg.Logger.Log(ctx, level, "proxy: no peer tells its members, will ask again", "err", err)
+		return
+	}
+	if p.lost {
+		p.lost = false
+		p.cfg.Logger.Info("proxy: the members are known again", "peers", peerURLs)
+	}
+	if p.cfg.File != "" && !slices.Equal(peerURLs, p.kept) {
 		if err := save(p.cfg.File, peerURLs); err != nil {
-			p.cfg.Logger.Error("proxy: cannot keep the peer URLs", "err", err)
+			p.cfg.Logger.Error("proxy: cannot keep the peer URLs", "file", p.cfg.File, "err", err)
+		} else {
+			p.kept = peerURLs
 		}
 	}
+	p.peerURLs = peerURLs
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.peerURLs = peerURLs
 	p.setEndpoints(clientURLs)
 }
 
@@ -168,9 +178,6 @@ func load(file string) ([]string, error) {
 
 // save replaces the file as a whole.
 func save(file string, peerURLs []string) error {
-	if file == "" {
-		return nil
-	}
 	b, err := json.Marshal(memory{peerURLs})
 	if err != nil {
 		return err

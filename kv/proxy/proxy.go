@@ -64,8 +64,12 @@ type Proxy struct {
 	members *http.Transport // to client URLs
 	peers   *http.Client    // to peer URLs
 
+	// These belong to Run.
+	peerURLs []string // of all members that are known
+	kept     []string // what Config.File holds
+	lost     bool     // no peer told its members when last asked
+
 	mu        sync.Mutex
-	peerURLs  []string    // of all members that are known
 	endpoints []*endpoint // replaced as a whole
 }
 
@@ -90,14 +94,15 @@ func New(cfg Config) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(kept) == 0 {
-		kept = cfg.PeerURLs
+	peerURLs := kept
+	if len(peerURLs) == 0 {
+		peerURLs = cfg.PeerURLs
 	}
-	if len(kept) == 0 {
+	if len(peerURLs) == 0 {
 		return nil, errors.New("proxy: no peer URL of any member is known")
 	}
 	return &Proxy{
-		cfg: cfg, peerURLs: kept, members: cfg.transport(cfg.TLS),
+		cfg: cfg, peerURLs: peerURLs, kept: kept, members: cfg.transport(cfg.TLS),
 		peers: &http.Client{Transport: cfg.transport(cfg.PeerTLS), Timeout: askTimeout},
 	}, nil
 }
