@@ -207,6 +207,13 @@ func (a *API) originHeaders(h http.Header, r *http.Request) {
 	h.Set("Access-Control-Allow-Headers", "accept, content-type, authorization")
 }
 
+// giveBack returns the memory of an answer, unless that is too much to keep.
+func (a *API) giveBack(buf *[]byte) {
+	if cap(*buf) <= 2*listChunk {
+		a.buffers.Put(buf)
+	}
+}
+
 func (a *API) clusterHeader(h http.Header) { h["X-Etcd-Cluster-Id"] = a.clusterID }
 
 func methodNotAllowed(w http.ResponseWriter, allow string) {
