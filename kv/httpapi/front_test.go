@@ -19,7 +19,7 @@ import (
 )
 
 // streams is how many TestBothFrontsAnswerTheSame sends.
-const streams = 100
+const streams = 60
 
 // TestBothFrontsAnswerTheSame sends random streams of requests, of which many
 // have something odd, to a server with each front, in the same pieces at the
