@@ -32,15 +32,11 @@ func (a *API) guarded() bool { return a.cfg.Auth != nil && a.cfg.Auth.Enabled() 
 
 // checkKey returns nil if a request for a key is allowed, else an error of the
 // key space. The key is as it stands in the path.
-func (a *API) checkKey(r *http.Request, key string, recursive bool) error {
+func (a *API) checkKey(ctx context.Context, r *keyRequest, key string) error {
 	if !a.guarded() {
 		return nil
 	}
-	err := a.cfg.Auth.CheckKey(r.Context(), a.credentials(r), auth.Access{
-		Key:       key,
-		Write:     r.Method != http.MethodGet && r.Method != http.MethodHead,
-		Recursive: recursive,
-	})
+	err := a.cfg.Auth.CheckKey(ctx, r.who, auth.Access{Key: key, Write: !r.reads(), Recursive: r.params.recursive})
 	switch {
 	case errors.Is(err, auth.ErrDenied):
 		return &kv.Error{Code: kv.CodeUnauthorized, Cause: "Insufficient credentials"}

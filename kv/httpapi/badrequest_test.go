@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
@@ -30,12 +29,12 @@ const badRequests = 10_000
 func TestBadRequestsAreTheClientsFault(t *testing.T) {
 	for _, guarded := range []bool{false, true} {
 		t.Run(fmt.Sprintf("auth %v", guarded), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { sendBadRequests(t, guarded, badRequests/2) })
+			eachFront(t, func(t *testing.T, f front) { sendBadRequests(t, f, guarded, badRequests/4) })
 		})
 	}
 }
 
-func sendBadRequests(t *testing.T, guarded bool, n int) {
+func sendBadRequests(t *testing.T, f front, guarded bool, n int) {
 	store, err := tree.NewLocal()
 	if err != nil {
 		t.Fatal(err)
@@ -50,7 +49,7 @@ func sendBadRequests(t *testing.T, guarded bool, n int) {
 		lockUp(t, authority)
 	}
 	c := newTrio(false)
-	api := httpapi.New(httpapi.Config{
+	api := f.api(httpapi.Config{
 		Store: store, Cluster: c, Changer: c, Activity: c.Activity, Auth: authority,
 		MaxHeaderBytes: 4096, MaxBodyBytes: 1000,
 	})
@@ -243,10 +242,13 @@ func TestSlowClientsAreLeftBehind(t *testing.T) {
 			"form", "PUT /v2/keys/a HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 9\r\n\r\nvalu",
 			5 * time.Second, "400 Bad Request",
 		},
+		{"headers of a key", "GET /v2/keys/a HTTP/1.1\r\nHo", 3 * time.Second, "400 Bad Request"},
+		{"request line of a key", "GET /v2/k", 3 * time.Second, "400 Bad Request"},
+		{"next request for a key", "GET /v2/keys/a HTTP/1.1\r\nHost: a\r\n\r\n", 7 * time.Second, "200 OK"},
 		{"next request", "GET /version HTTP/1.1\r\nHost: a\r\n\r\n", 7 * time.Second, "200 OK"},
 	} {
-		synctest.Test(t, func(t *testing.T) {
-			l, stop := serveStore(t, httpapi.Config{HeaderTimeout: 3 * time.Second, ReadTimeout: 5 * time.Second, IdleTimeout: 7 * time.Second})
+		eachFront(t, func(t *testing.T, f front) {
+			l, stop := serveStore(t, f, httpapi.Config{HeaderTimeout: 3 * time.Second, ReadTimeout: 5 * time.Second, IdleTimeout: 7 * time.Second})
 			defer stop()
 			conn, err := l.dial()
 			if err != nil {
@@ -271,13 +273,13 @@ func TestSlowClientsAreLeftBehind(t *testing.T) {
 }
 
 func TestAStreamWhoseReaderStopsReadingEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	eachFront(t, func(t *testing.T, f front) {
 		store, err := tree.NewLocal()
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer store.Close()
-		l, stop := serveStore(t, httpapi.Config{Store: store, WriteTimeout: time.Minute, ReadTimeout: time.Second})
+		l, stop := serveStore(t, f, httpapi.Config{Store: store, WriteTimeout: time.Minute, ReadTimeout: time.Second})
 		defer stop()
 		conn, err := l.dial()
 		if err != nil {
@@ -308,8 +310,8 @@ func TestAStreamWhoseReaderStopsReadingEnds(t *testing.T) {
 }
 
 func TestConnectionsBeyondTheLimitWait(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l, stop := serveStore(t, httpapi.Config{MaxConns: 2})
+	eachFront(t, func(t *testing.T, f front) {
+		l, stop := serveStore(t, f, httpapi.Config{MaxConns: 2})
 		defer stop()
 		var first []io.Closer
 		for range 2 {
@@ -342,18 +344,11 @@ func TestConnectionsBeyondTheLimitWait(t *testing.T) {
 }
 
 // serveStore serves a store over pipes; the default one says what it is asked.
-func serveStore(t *testing.T, cfg httpapi.Config) (l *pipeListener, stop func()) {
+func serveStore(t *testing.T, f front, cfg httpapi.Config) (l *pipeListener, stop func()) {
 	t.Helper()
 	if cfg.Store == nil {
 		cfg.Store = &echo{}
 	}
-	l = newPipeListener()
-	ctx, cancel := context.WithCancel(t.Context())
-	var served sync.WaitGroup
-	served.Go(func() {
-		if err := httpapi.New(cfg).Serve(ctx, l); err != nil {
-			t.Errorf("serve: %v", err)
-		}
-	})
-	return l, func() { cancel(); served.Wait() }
+	_, l, stop = server(t, f, cfg)
+	return l, stop
 }

@@ -21,6 +21,14 @@
 // allowed (auth.go), call the Store (keys.go, watch.go), encode the event
 // (encode.go).
 //
+// [API.Serve] answers plain requests for keys in a loop of its own for each
+// connection (front.go), which takes a fraction of net/http's processor time and
+// memory. It knows a narrow part of HTTP/1.1 (parse.go). A connection that asks
+// for more goes to net/http for good, with what has been read of it: other paths
+// and methods, credentials, chunked or large bodies, whatever is odd or
+// malformed. So do all connections with TLS, and all when Config.CORS is given.
+// Both fronts answer alike, and hold the same limits.
+//
 // Keys below those that kv/auth has reserved for itself answer error 106, and
 // their changes are never seen. Error 401, for a watch whose past is lost, comes
 // with a header of our own, X-Etcd-Oldest-Index, the index from which on the

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"path"
-	"strconv"
 	"strings"
 	"time"
 
@@ -17,7 +16,17 @@ const keysPrefix = "/v2/keys"
 
 const keysMethods = "HEAD,GET,PUT,POST,DELETE"
 
-// serveKeys answers a request for a key. Watches also end when stop does.
+// A keyRequest is a request for a key as either front has read it: net/http, or
+// the loop of front.go.
+type keyRequest struct {
+	method string
+	path   string // decoded, from keysPrefix on
+	params params
+	err    error // what is wrong with the parameters
+	who    auth.Credentials
+}
+
+// serveKeys answers a request for a key that came by net/http.
 func (a *API) serveKeys(w http.ResponseWriter, r *http.Request, stop context.Context) {
 	switch r.Method {
 	case http.MethodHead, http.MethodGet, http.MethodPut, http.MethodPost, http.MethodDelete:
@@ -25,58 +34,79 @@ func (a *API) serveKeys(w http.ResponseWriter, r *http.Request, stop context.Con
 		methodNotAllowed(w, keysMethods)
 		return
 	}
-	raw := strings.TrimPrefix(r.URL.Path, keysPrefix)
+	req := keyRequest{method: r.Method, path: r.URL.Path}
+	req.params, req.err = a.decode(r)
+	if a.guarded() {
+		req.who = a.credentials(r)
+	}
+	a.serveKey(r.Context(), stop, &httpAnswer{w, http.NewResponseController(w), a}, &req)
+}
+
+// serveKey answers a request for a key, whose context ends when the client has
+// gone. Watches also end when stop does.
+func (a *API) serveKey(ctx, stop context.Context, w answer, r *keyRequest) {
+	q := &r.params
+	raw := strings.TrimPrefix(r.path, keysPrefix)
 	key := cleanKey(raw)
-	q, err := a.decode(r)
+	err := r.err
 	if err == nil {
-		err = a.checkKey(r, raw, q.recursive)
+		err = a.checkKey(ctx, r, raw)
 	}
 	if err == nil && auth.Reserved(key) {
 		err = &kv.Error{Code: kv.CodeReservedKey, Cause: key}
 	}
 	if err != nil {
-		a.writeError(w, r, err)
+		a.writeError(ctx, w, r, err)
 		return
 	}
-	count := a.counts.method(r.Method)
+	count := a.counts.method(r.method)
 	count.received.Add(1)
 	if q.wait && !q.quorum {
-		a.serveWatch(w, r, key, q, stop)
+		a.serveWatch(ctx, stop, w, r, key)
 		return
 	}
 	begun := time.Now()
-	reads := r.Method == http.MethodGet || r.Method == http.MethodHead
-	if l, ok := a.cfg.Store.(kv.Lister); ok && reads && q.recursive {
-		if a.serveList(w, r, l, key, q) == nil {
+	if l, ok := a.cfg.Store.(kv.Lister); ok && r.reads() && q.recursive {
+		if a.serveList(ctx, w, r, l, key) == nil {
 			count.took(time.Since(begun))
 		}
 		return
 	}
-	ctx := r.Context()
-	if !reads || q.quorum {
+	if !r.reads() || q.quorum {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, a.cfg.RequestTimeout)
 		defer cancel()
 	}
-	op, ev, err := do(ctx, a.cfg.Store, r.Method, key, q)
+	op, ev, err := do(ctx, a.cfg.Store, r.method, key, q)
 	a.counts.note(op, err)
 	if err != nil {
-		a.writeError(w, r, err)
+		a.writeError(ctx, w, r, err)
 		return
 	}
-	writes := r.Method == http.MethodPut || r.Method == http.MethodPost
+	writes := r.method == http.MethodPut || r.method == http.MethodPost
 	a.writeEvent(w, &ev, q.noValueOnSuccess && writes)
 	count.took(time.Since(begun))
 }
 
-func (a *API) decode(r *http.Request) (request, error) {
-	scratch := a.buffers.Get().(*[]byte)
-	defer a.buffers.Put(scratch)
-	return decode(r, scratch, a.cfg.MaxBodyBytes)
+// reads reports whether a request leaves the store as it is.
+func (r *keyRequest) reads() bool { return r.method == http.MethodGet || r.method == http.MethodHead }
+
+// decode reads and checks the parameters of a request.
+func (a *API) decode(r *http.Request) (params, error) {
+	var body string
+	if takesForm(r.Method) {
+		scratch := a.buffers.Get().(*[]byte)
+		defer a.buffers.Put(scratch)
+		var err error
+		if body, err = formBody(r, scratch, a.cfg.MaxBodyBytes); err != nil {
+			return params{}, &kv.Error{Code: kv.CodeInvalidForm, Cause: err.Error()}
+		}
+	}
+	return decode(r.Method, r.URL.RawQuery, body)
 }
 
 // do carries a request to the store, and says what it was.
-func do(ctx context.Context, s kv.Store, method, key string, q request) (operation, kv.Event, error) {
+func do(ctx context.Context, s kv.Store, method, key string, q *params) (operation, kv.Event, error) {
 	switch method {
 	case http.MethodPut:
 		return put(ctx, s, key, q)
@@ -104,7 +134,7 @@ func do(ctx context.Context, s kv.Store, method, key string, q request) (operati
 
 // put picks the operation: prevExist=false beats the other conditions, and
 // prevExist=true adds nothing to them.
-func put(ctx context.Context, s kv.Store, key string, q request) (operation, kv.Event, error) {
+func put(ctx context.Context, s kv.Store, key string, q *params) (operation, kv.Event, error) {
 	switch {
 	case q.prevExistGiven && !q.prevExist:
 		ev, err := s.Create(ctx, key, q.value, kv.CreateOptions{TTL: q.ttl, Dir: q.dir})
@@ -121,9 +151,9 @@ func put(ctx context.Context, s kv.Store, key string, q request) (operation, kv.
 }
 
 // writeEvent answers with an event, or with its action alone.
-func (a *API) writeEvent(w http.ResponseWriter, ev *kv.Event, actionOnly bool) {
+func (a *API) writeEvent(w answer, ev *kv.Event, actionOnly bool) {
 	buf := a.buffers.Get().(*[]byte)
-	defer a.buffers.Put(buf)
+	defer a.giveBack(buf)
 	b := (*buf)[:0]
 	if actionOnly {
 		b = append(append(append(b, `{"action":"`...), ev.Action...), "\"}\n"...)
@@ -131,13 +161,18 @@ func (a *API) writeEvent(w http.ResponseWriter, ev *kv.Event, actionOnly bool) {
 		b = appendEvent(b, ev, time.Now())
 	}
 	*buf = b
-
-	status := http.StatusOK
+	h := a.success(ev.Index)
 	if ev.Action == kv.ActionCreate || ev.Action == kv.ActionSet && ev.PrevNode == nil {
-		status = http.StatusCreated
+		h.status = http.StatusCreated
 	}
-	a.keyHeaders(w.Header(), ev.Index)
-	writeJSON(w, status, b)
+	w.whole(&h, b)
+}
+
+// success is the head of the answer to what was done, or a watch that began.
+func (a *API) success(index uint64) head {
+	h := head{status: http.StatusOK, index: index, raft: true}
+	h.raftIndex, h.raftTerm = a.cfg.Cluster.Raft()
+	return h
 }
 
 // cleanKey is kv.Clean, which costs nothing for what is clean.
@@ -148,34 +183,9 @@ func cleanKey(raw string) string {
 	return path.Clean(raw)
 }
 
-// keyHeaders sets the headers of a successful key request or watch.
-func (a *API) keyHeaders(h http.Header, index uint64) {
-	a.clusterHeader(h)
-	raftIndex, raftTerm := a.cfg.Cluster.Raft()
-	setNumbers(h, []string{"X-Etcd-Index", "X-Raft-Index", "X-Raft-Term"}, index, raftIndex, raftTerm)
-}
-
-// setNumbers sets headers, whose canonical names are given, to numbers. All of
-// them share two pieces of memory.
-func setNumbers(h http.Header, names []string, numbers ...uint64) {
-	var room [64]byte
-	var ends [4]int
-	b := room[:0]
-	for i, n := range numbers {
-		b = strconv.AppendUint(b, n, 10)
-		ends[i] = len(b)
-	}
-	text, values, begin := string(b), make([]string, len(numbers)), 0
-	for i, name := range names {
-		values[i] = text[begin:ends[i]]
-		h[name] = values[i : i+1 : i+1]
-		begin = ends[i]
-	}
-}
-
 // writeError answers with an error of the key space. What is not one is a
 // failure of the cluster below.
-func (a *API) writeError(w http.ResponseWriter, r *http.Request, err error) {
+func (a *API) writeError(ctx context.Context, w answer, r *keyRequest, err error) {
 	e, ok := errors.AsType[*kv.Error](err)
 	if !ok {
 		e = &kv.Error{Code: kv.CodeRaftInternal, Cause: err.Error()}
@@ -183,21 +193,17 @@ func (a *API) writeError(w http.ResponseWriter, r *http.Request, err error) {
 			e.Cause = "etcdserver: request timed out"
 		}
 	}
-	status := statusOf(e.Code)
-	a.counts.method(r.Method).fail(status)
-	if status == http.StatusInternalServerError && r.Context().Err() == nil {
-		a.cfg.Logger.Warn("key request failed", "method", r.Method, "path", r.URL.Path, "err", err)
+	h := head{status: statusOf(e.Code), index: e.Index}
+	a.counts.method(r.method).fail(h.status)
+	if h.status == http.StatusInternalServerError && !errors.Is(ctx.Err(), context.Canceled) {
+		a.cfg.Logger.Warn("key request failed", "method", r.method, "path", r.path, "err", err)
 	}
-	h := w.Header()
-	a.clusterHeader(h)
-	h["X-Etcd-Index"] = []string{strconv.FormatUint(e.Index, 10)}
 	if e.Code == kv.CodeHistoryCleared {
 		if _, oldest, ok := strings.Cut(e.Cause, "["); ok {
-			oldest, _, _ = strings.Cut(oldest, "/")
-			h["X-Etcd-Oldest-Index"] = []string{oldest}
+			h.oldest, _, _ = strings.Cut(oldest, "/")
 		}
 	}
-	writeJSON(w, status, appendError(nil, e))
+	w.whole(&h, appendError(nil, e))
 }
 
 // statusOf returns the HTTP status that goes with an error code.

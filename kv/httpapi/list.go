@@ -19,26 +19,27 @@ const listPatience = 30 * time.Second
 // serveList answers with a whole subtree. It passes nodes on as the store gives
 // them, and holds no more than a chunk and the directories it is in. It returns
 // the error that it has answered with.
-func (a *API) serveList(w http.ResponseWriter, r *http.Request, l kv.Lister, key string, q request) error {
+func (a *API) serveList(ctx context.Context, w answer, r *keyRequest, l kv.Lister, key string) error {
 	buf := a.buffers.Get().(*[]byte)
-	defer a.buffers.Put(buf)
+	defer a.giveBack(buf)
 	out := &listing{b: (*buf)[:0], now: time.Now()}
-	conn := http.NewResponseController(w)
-	_ = conn.SetReadDeadline(time.Time{}) // the request has been read, and this may take longer
 	begun := false
 	send := func() error {
+		w.allow(listPatience)
 		if !begun {
 			begun = true
-			a.keyHeaders(w.Header(), out.index)
-			w.Header()["Content-Type"] = jsonType
+			h := a.success(out.index)
+			if err := w.begin(&h); err != nil {
+				return err
+			}
 		}
-		_ = conn.SetWriteDeadline(time.Now().Add(listPatience)) // where there is one
-		_, err := w.Write(out.b)
+		err := w.part(out.b)
 		out.b = out.b[:0]
 		return err
 	}
-	opts := kv.GetOptions{Recursive: true, Sorted: q.sorted, Quorum: q.quorum && r.Method == http.MethodGet}
-	err := a.list(r.Context(), l, key, opts, func(index uint64, n *kv.Node) error {
+	q := &r.params
+	opts := kv.GetOptions{Recursive: true, Sorted: q.sorted, Quorum: q.quorum && r.method == http.MethodGet}
+	err := a.list(ctx, l, key, opts, func(index uint64, n *kv.Node) error {
 		out.index = index
 		if out.add(n); len(out.b) < listChunk {
 			return nil
@@ -47,15 +48,19 @@ func (a *API) serveList(w http.ResponseWriter, r *http.Request, l kv.Lister, key
 	})
 	a.counts.note(opGetRecursive, err)
 	switch {
-	case err == nil:
-		out.end()
-		_ = send() // a client that has gone needs no answer
+	case err != nil && begun:
+		w.abort() // so that the client does not take it for all
+	case err != nil:
+		a.writeError(ctx, w, r, err)
 	case begun:
-		panic(http.ErrAbortHandler) // so that the client does not take it for all
+		out.end()
+		_ = send()                  // a client that has gone needs no answer
+		w.allow(a.cfg.WriteTimeout) // for what is still in buffers
 	default:
-		a.writeError(w, r, err)
+		out.end()
+		h := a.success(out.index)
+		w.whole(&h, out.b)
 	}
-	_ = conn.SetWriteDeadline(time.Now().Add(a.cfg.WriteTimeout)) // for what is still in buffers
 	*buf = out.b
 	return err
 }

@@ -52,8 +52,8 @@ type form struct {
 	given  [numParams]bool
 }
 
-// request is a checked key request.
-type request struct {
+// params are the checked parameters of a key request.
+type params struct {
 	recursive, sorted, wait, dir, quorum, stream bool
 	noValueOnSuccess, refresh                    bool
 
@@ -66,30 +66,27 @@ type request struct {
 }
 
 // conditional reports whether the write depends on the node's value or index.
-func (q *request) conditional() bool { return q.prevValue != "" || q.prevIndex > 0 }
+func (q *params) conditional() bool { return q.prevValue != "" || q.prevIndex > 0 }
 
-func (q *request) condition() kv.Condition {
+func (q *params) condition() kv.Condition {
 	return kv.Condition{PrevValue: q.prevValue, PrevIndex: q.prevIndex}
 }
 
-// decode reads and checks the parameters of a key request. The order of the
-// checks is fixed, and all of them apply to every method. A body goes through
-// scratch memory.
-func decode(r *http.Request, scratch *[]byte, maxBody int64) (request, error) {
+// takesForm reports whether parameters may also come in the body.
+func takesForm(method string) bool { return method == http.MethodPut || method == http.MethodPost }
+
+// decode checks the parameters of a key request, those in the body first. The
+// order of the checks is fixed, and all of them apply to every method.
+func decode(method, query, body string) (params, error) {
 	var f form
-	if r.Method == http.MethodPut || r.Method == http.MethodPost {
-		body, err := formBody(r, scratch, maxBody)
-		if err == nil {
-			err = f.parse(body)
-		}
-		if err != nil {
-			return request{}, &kv.Error{Code: kv.CodeInvalidForm, Cause: err.Error()}
-		}
+	err := f.parse(body)
+	if err == nil {
+		err = f.parse(query)
 	}
-	if err := f.parse(r.URL.RawQuery); err != nil {
-		return request{}, &kv.Error{Code: kv.CodeInvalidForm, Cause: err.Error()}
+	if err != nil {
+		return params{}, &kv.Error{Code: kv.CodeInvalidForm, Cause: err.Error()}
 	}
-	return f.check(r.Method)
+	return f.check(method)
 }
 
 // parse adds the parameters of a query string or form body; a parameter that
@@ -122,10 +119,10 @@ func (f *form) parse(s string) error {
 	return nil
 }
 
-// check turns parameters into a request, or says which one is wrong.
-func (f *form) check(method string) (request, error) {
+// check reads parameters, or says which one is wrong.
+func (f *form) check(method string) (params, error) {
 	c := checker{form: f}
-	q := request{
+	q := params{
 		prevIndex: c.uint(prevIndex),
 		waitIndex: c.uint(waitIndex),
 		recursive: c.bool(recursive),
@@ -153,7 +150,7 @@ func (f *form) check(method string) (request, error) {
 		c.fail(kv.CodeRefreshTTLRequired, "No TTL value set")
 	}
 	if c.err != nil {
-		return request{}, c.err
+		return params{}, c.err
 	}
 	return q, nil
 }

@@ -26,19 +26,29 @@ func (a *API) Serve(ctx context.Context, l net.Listener) error {
 		IdleTimeout:       a.cfg.IdleTimeout,
 		ErrorLog:          slog.NewLogLogger(a.cfg.Logger.Handler(), slog.LevelDebug),
 	}
-	defer func() { _ = srv.Close() }()
+	f := newFront(ctx, a, l)
+	var handed sync.WaitGroup
+	handed.Go(func() { _ = srv.Serve(f.cold) }) // which ends with srv
 	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(ended)
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.cfg.Grace)
 		defer cancel()
-		_ = srv.Shutdown(grace) // what is left after that, Close ends
+		f.shut()
+		_ = srv.Shutdown(grace)
+		f.wait(grace)
 	})
-	err := srv.Serve(&boundedListener{Listener: l, slots: a.conns, closed: make(chan struct{})})
-	if stop() {
+	err := srv.Serve(f)
+	failed := stop()
+	if !failed {
+		<-ended
+	}
+	_ = srv.Close() // what is left by now
+	f.end()
+	handed.Wait()
+	if failed {
 		return fmt.Errorf("serve %s: %w", l.Addr(), err)
 	}
-	<-ended
 	return nil
 }
 

@@ -335,8 +335,28 @@ func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net:
 // member of the original.
 const firstIndex = 3
 
+// A front is a way to serve an API. All tests that serve one have both answer.
+type front struct {
+	name string
+	api  func(httpapi.Config) *httpapi.API
+}
+
+var fronts = []front{
+	{"loop", httpapi.New},
+	{"net/http", func(cfg httpapi.Config) *httpapi.API { return httpapi.WithoutLoop(httpapi.New(cfg)) }},
+}
+
+// eachFront runs a test with each front, on a clock of its own.
+func eachFront(t *testing.T, test func(t *testing.T, f front)) {
+	for _, f := range fronts {
+		t.Run(f.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { test(t, f) })
+		})
+	}
+}
+
 // localScript serves a new store in memory, inside a bubble.
-func localScript(t *testing.T, cfg httpapi.Config) *script {
+func localScript(t *testing.T, f front, cfg httpapi.Config) *script {
 	store, err := tree.NewLocal()
 	if err != nil {
 		t.Fatal(err)
@@ -352,7 +372,7 @@ func localScript(t *testing.T, cfg httpapi.Config) *script {
 		t.Fatal(err)
 	}
 	cfg.Store, cfg.Auth, cfg.Version = store, authority, "3.4.23"
-	api := httpapi.New(cfg)
+	api := f.api(cfg)
 	l := newPipeListener()
 	ctx, cancel := context.WithCancel(context.Background())
 	var served sync.WaitGroup
@@ -384,8 +404,8 @@ func mustSet(t *testing.T, s kv.Store, key string) {
 func TestTranscripts(t *testing.T) {
 	for _, dir := range []string{"testdata/keys", "testdata/admin", "testdata/ours"} {
 		datadriven.Walk(t, dir, func(t *testing.T, path string) {
-			synctest.Test(t, func(t *testing.T) {
-				s := localScript(t, configFor(path))
+			eachFront(t, func(t *testing.T, f front) {
+				s := localScript(t, f, configFor(path))
 				defer s.close()
 				datadriven.RunTest(t, path, s.run)
 			})
