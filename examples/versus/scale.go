@@ -36,9 +36,6 @@ func (s *scale) run(ctx context.Context, out io.Writer) error {
 	parts := map[string]func(context.Context, io.Writer) error{
 		"fill": s.fill, "open": s.open, "list": s.list, "copy": s.copy, "parked": s.parked, "connected": s.connected,
 	}
-	if part, ok := parts[s.Part]; ok {
-		return part(ctx, out)
-	}
 	if s.Dir == "" {
 		dir, err := os.MkdirTemp("", "versus-scale-")
 		if err != nil {
@@ -46,6 +43,9 @@ func (s *scale) run(ctx context.Context, out io.Writer) error {
 		}
 		defer os.RemoveAll(dir)
 		s.Dir = dir
+	}
+	if part, ok := parts[s.Part]; ok {
+		return part(ctx, out)
 	}
 	self, err := os.Executable()
 	if err != nil {
