@@ -74,15 +74,7 @@ func (f flags) settle() (*settings, error) {
 		s.member.InitialCluster, err = member.ParseCluster(c.InitialCluster)
 		errs = append(errs, err)
 	}
-	return s, firstError(errs)
-}
-
-// firstError returns the first of several errors that is one: a line is enough.
-func firstError(errs []error) error {
-	if i := slices.IndexFunc(errs, func(err error) bool { return err != nil }); i >= 0 {
-		return errs[i]
-	}
-	return nil
+	return s, cmp.Or(errs...) // a line is enough
 }
 
 // list splits what has commas.
