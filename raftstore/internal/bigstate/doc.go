@@ -15,6 +15,13 @@
 //	                                        after in the same run
 //	                p99-ratio      < 3      of the clients' commands, during / before
 //
+// Two runs, on two shared processors with a disk that takes 1.2 GB/s, reached:
+//
+//	reopen          373 and 486 ms
+//	checkpoint      16 and 19 ms; clients' p99 grows 3.5 and 4.1 times
+//	join            293 and 263 MB/s, 20 and 25 % of the disk's rate; clients'
+//	                p99 grows 5.7 and 5.3 times
+//
 // All members and clients are in one process and on one disk, so that each holds
 // up the others more than it would elsewhere.
 package bigstate
