@@ -147,7 +147,7 @@ func TestWhatGoesOnInsideIsShown(t *testing.T) {
 		got := body(t, url+"/metrics")
 		for _, want := range []string{
 			"etcd_server_has_leader 1", "etcd_server_leader_changes_seen_total", "etcd_server_proposals_committed_total",
-			"etcd_server_proposals_applied_total", "etcd_server_proposals_pending 0", "etcd_server_proposals_failed_total 0",
+			"etcd_server_proposals_applied_total", "etcd_server_proposals_pending", "etcd_server_proposals_failed_total 0",
 			"etcd_disk_wal_fsync_duration_seconds_bucket", "etcd_http_received_total", "process_resident_memory_bytes", "go_goroutines",
 			"raftstore_term",
 		} {

@@ -11,6 +11,7 @@ import (
 	"testing"
 )
 
+// writeTree writes files so that a reader finds each as it was or as it is.
 func writeTree(t testing.TB, dir string, files map[string]string) {
 	t.Helper()
 	for name, content := range files {
@@ -18,7 +19,11 @@ func writeTree(t testing.TB, dir string, files map[string]string) {
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		next := path + ".next"
+		if err := os.WriteFile(next, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(next, path); err != nil {
 			t.Fatal(err)
 		}
 	}
