@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/strakeproject/strake/kv/client"
@@ -33,11 +32,11 @@ type cluster struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
 	cycles  sync.WaitGroup
-	reboots atomic.Pointer[rebootLog]
+	reboots *rebootLog
 }
 
 func newCluster(conf config, dir string, log *slog.Logger) (*cluster, error) {
-	c := &cluster{config: conf, log: log}
+	c := &cluster{config: conf, log: log, reboots: newRebootLog()}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -51,6 +50,7 @@ func newCluster(conf config, dir string, log *slog.Logger) (*cluster, error) {
 		if err != nil {
 			return nil, err
 		}
+		m.onReboot, m.onReady = c.powerCycle, c.reboots.isUp
 		c.machines = append(c.machines, m)
 	}
 	c.store, err = client.New(client.Config{Endpoints: c.endpoints(), Timeout: time.Second, Logger: log})

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -41,7 +42,8 @@ func tell(t *testing.T, dir string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := newCluster(conf, dir, slog.New(slog.DiscardHandler))
+	var journal bytes.Buffer // which the handler writes to under its lock
+	c, err := newCluster(conf, dir, slog.New(slog.NewTextHandler(&journal, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +51,7 @@ func tell(t *testing.T, dir string) string {
 	s := &story{cluster: c, screen: newScreen(io.MultiWriter(&out, testWriter{t}))}
 	err = s.tell(t.Context())
 	if cerr := c.close(); err != nil || cerr != nil {
-		t.Fatalf("the story: %v; close: %v\n%s", err, cerr, out.String())
+		t.Fatalf("the story: %v; close: %v\n%s\nThe machines' log:\n%s", err, cerr, out.String(), journal.String())
 	}
 	return out.String()
 }

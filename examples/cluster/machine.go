@@ -42,14 +42,15 @@ type machine struct {
 	log  *slog.Logger
 	net  *cable
 	rack api.JournalSource
-	// onReboot is called when the machine wants to go down and up again.
-	onReboot func(*machine)
+	// onReboot is called when the machine wants to go down and up again, onReady
+	// when it works, which is before it gives back the slot of a reboot.
+	onReboot, onReady func(*machine)
 
 	etcd *etcd // nil while stopped, and on machines without a member
 
 	mu sync.Mutex
 	up *session // nil while down
-	// needReboot delivers one value for each update that wants a reboot.
+	// needReboot holds a value while an update wants a reboot.
 	needReboot chan struct{}
 }
 
@@ -198,7 +199,10 @@ func (m *machine) startFlannel(ctx context.Context, s *session) error {
 	}
 	s.run(ctx, m.log, "overlay network", func(ctx context.Context) error {
 		for _, set := range sets {
-			if _, err := s.store.Set(ctx, set.key, set.value, kv.SetOptions{}); err != nil {
+			if err := m.persist(ctx, "set "+set.key, func(ctx context.Context) error {
+				_, err := s.store.Set(ctx, set.key, set.value, kv.SetOptions{})
+				return err
+			}); err != nil {
 				return err
 			}
 		}
@@ -219,13 +223,21 @@ func (m *machine) startLocksmith(ctx context.Context, s *session) error {
 	}
 	c, err := reboot.NewCoordinator(reboot.CoordinatorOptions{
 		Semaphore: sem, Source: m, Rebooter: m, Holder: m.id, Logger: m.log,
-		Ready: func(ctx context.Context) error { return await(ctx, s.agent.Joined()) },
+		Ready: func(ctx context.Context) error {
+			if err := await(ctx, s.agent.Joined()); err != nil {
+				return err
+			}
+			m.onReady(m)
+			return nil
+		},
 		Drain: s.agent.Shutdown,
 	})
 	if err != nil {
 		return err
 	}
-	s.run(ctx, m.log, "reboot coordinator", c.Run)
+	s.run(ctx, m.log, "reboot coordinator", func(ctx context.Context) error {
+		return m.persist(ctx, "reboot coordinator", c.Run)
+	})
 	return nil
 }
 
@@ -244,11 +256,25 @@ func (m *machine) startOwn(ctx context.Context, s *session, name, content string
 	return s.own.Start(ctx, name)
 }
 
-// WaitNeedReboot makes the machine its own reboot.UpdateSource.
-func (m *machine) WaitNeedReboot(ctx context.Context) error { return await(ctx, m.needReboot) }
+// WaitNeedReboot makes the machine its own reboot.UpdateSource. A reboot that
+// does not take place is needed still.
+func (m *machine) WaitNeedReboot(ctx context.Context) error {
+	if err := await(ctx, m.needReboot); err != nil {
+		return err
+	}
+	select {
+	case m.needReboot <- struct{}{}:
+	default: // needed once more by now
+	}
+	return nil
+}
 
 // Reboot makes the machine its own reboot.Rebooter.
 func (m *machine) Reboot(context.Context) error {
+	select {
+	case <-m.needReboot:
+	default:
+	}
 	m.onReboot(m)
 	return nil
 }
@@ -282,6 +308,26 @@ func (s *session) run(ctx context.Context, log *slog.Logger, what string, f func
 			log.Error(what+" ended", "err", err)
 		}
 	})
+}
+
+// restartPause is how long systemd would wait before it starts a service anew.
+const restartPause = time.Second
+
+// persist repeats a service until it succeeds or ctx ends, as systemd does with
+// Restart=on-failure: the store may be between two leaders for a while.
+func (m *machine) persist(ctx context.Context, what string, f func(context.Context) error) error {
+	for {
+		err := f(ctx)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		m.log.Warn(what+" failed, runs again", "err", err)
+		select {
+		case <-time.After(restartPause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // end kills what the session runs and waits until it is gone.

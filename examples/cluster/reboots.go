@@ -5,21 +5,34 @@ import (
 	"time"
 )
 
-// rebootLog counts the machines that are down for a reboot.
+// rebootLog knows the machines that are down for a reboot.
 type rebootLog struct {
 	back chan string // names of machines that are up again
 
-	mu         sync.Mutex
-	down, most int
+	mu   sync.Mutex
+	down map[*machine]struct{}
+	most int // machines that were down at once
 }
 
-func newRebootLog() *rebootLog { return &rebootLog{back: make(chan string, 100)} }
+func newRebootLog() *rebootLog {
+	return &rebootLog{back: make(chan string, 100), down: make(map[*machine]struct{})}
+}
 
-func (l *rebootLog) change(by int) {
+func (l *rebootLog) goesDown(m *machine) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.down += by
-	l.most = max(l.most, l.down)
+	l.down[m] = struct{}{}
+	l.most = max(l.most, len(l.down))
+}
+
+// isUp tells of a machine that works, which may not have been down.
+func (l *rebootLog) isUp(m *machine) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, ok := l.down[m]; ok {
+		delete(l.down, m)
+		l.back <- m.name
+	}
 }
 
 func (l *rebootLog) mostDown() int {
@@ -33,10 +46,9 @@ const bootTime = 300 * time.Millisecond
 
 // powerCycle reboots a machine: its agent has moved its units away, everything
 // it runs ends, and after a moment it boots again. A machine counts as down
-// until its agent has joined.
+// until it says that it works, which is before it lets another one go down.
 func (c *cluster) powerCycle(m *machine) {
-	log := c.reboots.Load()
-	log.change(1)
+	c.reboots.goesDown(m)
 	c.cycles.Go(func() {
 		m.halt()
 		off := time.NewTimer(bootTime)
@@ -48,15 +60,6 @@ func (c *cluster) powerCycle(m *machine) {
 		}
 		if err := m.boot(c.ctx); err != nil {
 			m.log.Error("machine does not boot", "err", err)
-			return
-		}
-		s, err := m.running()
-		if err != nil {
-			return
-		}
-		if await(c.ctx, s.agent.Joined()) == nil {
-			log.change(-1)
-			log.back <- m.name
 		}
 	})
 }

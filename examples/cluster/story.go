@@ -56,29 +56,58 @@ func (s *story) startMembers(ctx context.Context) error {
 
 // awaitLeader returns the machine whose member leads, once one does.
 func (s *story) awaitLeader(ctx context.Context) (*machine, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
 	// A quorum read waits for a leader.
-	if _, err := s.store.Get(ctx, "/", kv.GetOptions{Quorum: true}); err != nil {
+	if err := s.insist(ctx, func() error {
+		_, err := s.store.Get(ctx, "/", kv.GetOptions{Quorum: true})
+		return err
+	}); err != nil {
 		return nil, fmt.Errorf("no leader: %w", err)
 	}
-	m, ok := s.leader()
-	if !ok {
-		return nil, errors.New("the store answers, but no member here leads")
+	var m *machine
+	err := s.poll(ctx, "a member here to lead", func() string {
+		var ok bool
+		if m, ok = s.leader(); !ok {
+			return "the store answers, but none does"
+		}
+		return ""
+	})
+	return m, err
+}
+
+// insist repeats what may be done twice while the store does not answer in
+// time or lacks a leader: the operator's client gives up on a member after a
+// second, and repeats no write by itself.
+func (s *story) insist(ctx context.Context, f func() error) error {
+	for began := time.Now(); ; {
+		err := f()
+		if err == nil || !noAnswer(err) || time.Since(began) > patience {
+			return err
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return err
+		}
 	}
-	return m, nil
+}
+
+// noAnswer reports whether an error is that of a store that is not there now.
+func noAnswer(err error) bool {
+	return errors.Is(err, kv.ErrNotApplied) || errors.Is(err, kv.ErrOutcomeUnknown) || errors.Is(err, kv.ErrInternal) ||
+		errors.Is(err, context.DeadlineExceeded)
 }
 
 func (s *story) bootMachines(ctx context.Context) error {
 	s.chapter("The machines boot from cloud-config.yaml")
 	for _, m := range s.machines {
-		m.onReboot = s.powerCycle
 		if err := m.boot(ctx); err != nil {
 			return err
 		}
 	}
-	var err error
-	if s.view, err = s.registry.Follow(ctx, registry.Scope{States: true}); err != nil {
+	if err := s.insist(ctx, func() (err error) {
+		s.view, err = s.registry.Follow(ctx, registry.Scope{States: true})
+		return err
+	}); err != nil {
 		return err
 	}
 	if err := s.await(ctx, "all machines to join", func() string {
@@ -154,8 +183,13 @@ func (s *story) startUnits(ctx context.Context) error {
 	return nil
 }
 
-// submit creates a unit, or brings one that an earlier start left up to date.
+// submit creates a unit, or brings one that is there, from an earlier start or
+// from a try whose answer was lost, up to date.
 func (s *story) submit(ctx context.Context, u unit.Unit, target registry.State) error {
+	return s.insist(ctx, func() error { return s.submitOnce(ctx, u, target) })
+}
+
+func (s *story) submitOnce(ctx context.Context, u unit.Unit, target registry.State) error {
 	err := s.registry.CreateUnit(ctx, u.Name, u.File, target)
 	if !errors.Is(err, registry.ErrUnitExists) {
 		return err
@@ -262,8 +296,11 @@ func (s *story) leaderAmongOthers(old *machine) (*machine, bool) {
 func (s *story) caughtUp(ctx context.Context, m *machine) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	last, err := s.store.Get(ctx, pulseKey, kv.GetOptions{Quorum: true})
-	if err != nil {
+	var last kv.Event
+	if err := s.insist(ctx, func() (err error) {
+		last, err = s.store.Get(ctx, pulseKey, kv.GetOptions{Quorum: true})
+		return err
+	}); err != nil {
 		return err
 	}
 	return s.poll(ctx, m.name+" to catch up", func() string {
@@ -288,7 +325,7 @@ func (s *story) underLoad(ctx context.Context, f func(context.Context) error) (l
 	var writer sync.WaitGroup
 	writer.Go(func() {
 		last := time.Now()
-		for n, ending := 0, false; !ending && ctx.Err() == nil; n++ {
+		for n, ending := 0, false; !ending && ctx.Err() == nil; {
 			select {
 			case <-done:
 				ending = true
@@ -302,7 +339,7 @@ func (s *story) underLoad(ctx context.Context, f func(context.Context) error) (l
 			}
 			longest = max(longest, time.Since(last))
 			last = time.Now()
-			if n == 10 {
+			if n++; n == 10 {
 				close(beat)
 			}
 		}
@@ -394,18 +431,19 @@ func (s *story) rebootAll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := sem.SetMax(ctx, 1); err != nil {
+	if err := s.insist(ctx, func() error {
+		_, err := sem.SetMax(ctx, 1)
+		return err
+	}); err != nil {
 		return err
 	}
 	began := time.Now()
-	log := newRebootLog()
-	s.reboots.Store(log)
 	for _, m := range s.machines {
 		m.needReboot <- struct{}{}
 	}
 	for range s.machines {
 		select {
-		case name := <-log.back:
+		case name := <-s.reboots.back:
 			s.say("%s has rebooted", name)
 		case <-time.After(patience):
 			return errors.New("a machine did not come back from its reboot")
@@ -413,7 +451,7 @@ func (s *story) rebootAll(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-	if most := log.mostDown(); most != 1 {
+	if most := s.reboots.mostDown(); most != 1 {
 		return fmt.Errorf("%d machines were down at once", most)
 	}
 	if err := s.await(ctx, "all units to run", func() string { return s.notRunning(nil) }); err != nil {
