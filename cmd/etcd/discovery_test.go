@@ -196,7 +196,8 @@ func (records) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, err
 }
 
 func TestMembersFindEachOtherByDNS(t *testing.T) {
-	peers, clients := freeURLs(t, 2), freeURLs(t, 2)
+	urls := freeURLs(t, 4)
+	peers, clients := urls[:2], urls[2:]
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	for i := range peers {

@@ -35,7 +35,9 @@ func leads(t *testing.T, s *server) bool {
 
 func TestALeaderHandsOverWhenItStops(t *testing.T) {
 	dir, peers := t.TempDir(), freeURLs(t, 3)
-	servers := runCluster(t, dir, peers, quick()...)
+	// Not in such a hurry that on a busy machine a leader steps down for want of
+	// heartbeats, since the patient ones would not follow another for long.
+	servers := runCluster(t, dir, peers, "--heartbeat-interval=50", "--election-timeout=1000")
 	if _, err := servers[0].Set(t.Context(), "/a", "0", kv.SetOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +52,7 @@ func TestALeaderHandsOverWhenItStops(t *testing.T) {
 			continue
 		}
 		s.terminate(t)
-		servers[i] = start(t, memberArgs(dir, peers, i, "--heartbeat-interval=20", "--election-timeout=50000")...)
+		servers[i] = start(t, memberArgs(dir, peers, i, "--heartbeat-interval=50", "--election-timeout=50000")...)
 		if _, err := servers[i].Set(t.Context(), "/a", "1", kv.SetOptions{}); err != nil {
 			t.Fatal(err)
 		}

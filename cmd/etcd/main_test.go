@@ -75,7 +75,10 @@ func launch(t *testing.T, env []string, settings *tls.Config, args ...string) *s
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.cmd.Process.Kill() }) // most have ended by then
+	t.Cleanup(func() {
+		_ = s.cmd.Process.Kill() // most have ended by then
+		<-s.logs                 // what follows the log ends before the test
+	})
 	st := &starting{server: s, settings: settings, addr: make(chan string, 1)}
 	go st.follow(t, stderr)
 	return st

@@ -38,8 +38,14 @@ func TestAProxyServesAClusterAndBecomesAMember(t *testing.T) {
 	if _, err := p.Set(t.Context(), "/a", "1", kv.SetOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if got := body(t, p.url+"/metrics"); !strings.Contains(got, `etcd_proxy_handled_total{code="201",method="PUT"} 1`) {
-		t.Errorf("metrics are\n%s", got)
+	// A request counts as handled when its answer is out, which the client may
+	// have read by then.
+	for !strings.Contains(body(t, p.url+"/metrics"), `etcd_proxy_handled_total{code="201",method="PUT"} 1`) {
+		select {
+		case <-t.Context().Done():
+			t.Fatal("the test ended first")
+		case <-time.After(10 * time.Millisecond):
+		}
 	}
 	p.terminate(t)
 
@@ -61,9 +67,11 @@ func TestAProxyServesAClusterAndBecomesAMember(t *testing.T) {
 	p.terminate(t)
 
 	// It is added as a member, and starts as one without its memory.
-	if _, err := http.Post(m.url+"/v2/members", "application/json", strings.NewReader(`{"peerURLs":["`+urls[2]+`"]}`)); err != nil {
-		t.Fatal(err)
+	resp, err = http.Post(m.url+"/v2/members", "application/json", strings.NewReader(`{"peerURLs":["`+urls[2]+`"]}`))
+	if err != nil || resp.StatusCode != http.StatusCreated {
+		t.Fatalf("the member is added with %v, %v", resp, err)
 	}
+	resp.Body.Close()
 	if err := os.RemoveAll(filepath.Join(dir, "proxy")); err != nil {
 		t.Fatal(err)
 	}
