@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"os"
 	"os/exec"
 	"regexp"
 	"strings"
@@ -42,14 +43,23 @@ func startOriginal(t *testing.T) string {
 	return addr
 }
 
+// freeAddr returns an address to listen on that nobody else gets while the test
+// runs: its port is held on one loopback address of this process, and used on
+// another.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	pid := os.Getpid()
+	host := func(net int) string { return fmt.Sprintf("127.%d.%d.%d", net+pid>>14&63, pid>>7&127, 1+pid&127) }
+	l, err := net.Listen("tcp", host(64)+":0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Cleanup(func() { _ = l.Close() })
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return net.JoinHostPort(host(128), port)
 }
 
 // waitReady waits until a new member has published itself.
@@ -129,10 +139,15 @@ func watchTheOriginal(t *testing.T, c *client.Client) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const n = 600 // with the hidden ones more than the history holds
+	const n = 600                     // with the hidden ones more than the history holds
+	ahead := make(chan struct{}, n/3) // which is not too far ahead for the history
 	wrote := make(chan error, 1)
 	go func() {
 		for i := range n {
+			select {
+			case ahead <- struct{}{}:
+			case <-ctx.Done():
+			}
 			_, err := c.Set(ctx, fmt.Sprintf("/watched/%d", i), "", kv.SetOptions{})
 			_, err2 := c.Set(ctx, "/watched/_hidden", "", kv.SetOptions{})
 			if err := errors.Join(err, err2); err != nil {
@@ -150,6 +165,7 @@ func watchTheOriginal(t *testing.T, c *client.Client) {
 		if want := fmt.Sprintf("/watched/%d", next); ev.Node.Key != want || ev.Index <= w.Index {
 			t.Fatalf("event %+v, want one of %s", ev, want)
 		}
+		<-ahead
 		if next++; next == n {
 			break
 		}

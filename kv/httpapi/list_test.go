@@ -64,7 +64,7 @@ type breaks struct {
 
 func (b breaks) List(_ context.Context, _ string, _ kv.GetOptions, each func(uint64, kv.Node) error) error {
 	for i := range b.after {
-		n := kv.Node{Key: fmt.Sprintf("/%d", i), Value: strings.Repeat("v", 1000)}
+		n := kv.Node{Key: fmt.Sprintf("/%d", i), Value: strings.Repeat("v", 1000), CreatedIndex: 1, ModifiedIndex: 1}
 		if i == 0 {
 			n = kv.Node{Key: "/", Dir: true}
 		}

@@ -104,14 +104,23 @@ func start(t *testing.T, path string, flags []string) server {
 	return s
 }
 
+// freeAddr returns an address to listen on that nobody else gets while the test
+// runs: its port is held on one loopback address of this process, and used on
+// another.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	pid := os.Getpid()
+	host := func(net int) string { return fmt.Sprintf("127.%d.%d.%d", net+pid>>14&63, pid>>7&127, 1+pid&127) }
+	l, err := net.Listen("tcp", host(64)+":0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	t.Cleanup(func() { _ = l.Close() })
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return net.JoinHostPort(host(128), port)
 }
 
 func (s server) client(t *testing.T, cfg client.Config) client.Client {
