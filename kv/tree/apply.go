@@ -21,9 +21,10 @@ type txn struct {
 	b       *pebble.Batch
 	indexed bool // b can be read
 	state   state
-	next    int64 // the earliest expiry set
-	ranges  int   // range deletions in the batch
-	locked  bool  // holds the hub's lock, from the first removal of a directory on
+	entry   uint64 // in the log, of the command
+	next    int64  // the earliest expiry set
+	ranges  int    // range deletions in the batch
+	locked  bool   // holds the hub's lock, from the first removal of a directory on
 }
 
 // retainBatch is how large a batch may be for its memory to be used again. One
@@ -32,10 +33,9 @@ const retainBatch = 8 << 20
 
 // scratch is memory that one Apply leaves to the next.
 type scratch struct {
-	key, value []byte
-	events     []event
-	changelog  []byte // the events encoded, one after the other
-	ends       []int  // of each in changelog
+	key    []byte
+	events []event
+	lots   []lot // of the events, in their order
 }
 
 // Apply applies commands, each to the state that the ones before it left, and
@@ -58,7 +58,7 @@ func (t *Tree) Apply(cmds []raftstore.Command, pos raftstore.Position) ([][]byte
 	all := make([]byte, 0, size+64*len(cmds))
 	ends := make([]int, len(cmds))
 	for i, c := range cmds {
-		x.state.clock = max(x.state.clock, c.Stamp)
+		x.entry, x.state.clock = c.Index, max(x.state.clock, c.Stamp)
 		res, err := x.command(c.Data)
 		if err != nil {
 			return nil, fmt.Errorf("tree: apply command %d of entry %d: %w", c.Seq, c.Index, err)
@@ -101,10 +101,7 @@ func (x *txn) done() {
 	_ = x.b.Close() // it has been committed or serves nobody
 	s := &x.t.scratch
 	clear(s.events)
-	s.events, s.changelog, s.ends = s.events[:0], s.changelog[:0], s.ends[:0]
-	if cap(s.changelog) > retainBatch {
-		s.changelog = nil
-	}
+	s.events, s.lots = s.events[:0], s.lots[:0]
 }
 
 // commit writes the batch and makes its effects known: first to reads, then to
@@ -401,41 +398,6 @@ func (x *txn) dropMember(id uint64) error {
 		return err
 	}
 	x.silent()
-	return nil
-}
-
-// silent takes an index for a change without an event.
-func (x *txn) silent() {
-	x.state.index++
-	x.t.hist.add(x.t.cfg.limits, x.state.index, x.state.clock, 0)
-}
-
-// emit makes the next index's event.
-func (x *txn) emit(action kv.Action, node kv.Node, prev *kv.Node, refresh bool) (kv.Event, error) {
-	x.state.index++
-	ev := event{refresh: refresh, Event: kv.Event{Action: action, Node: node, PrevNode: prev, Index: x.state.index}}
-	s := &x.t.scratch
-	begin := len(s.changelog)
-	s.changelog = ev.append(s.changelog)
-	s.ends = append(s.ends, len(s.changelog))
-	x.t.hist.add(x.t.cfg.limits, ev.Index, x.state.clock, int64(len(s.changelog)-begin))
-	s.events = append(s.events, ev)
-	return ev.Event, nil
-}
-
-// log stores the events in the changelog. They come after the nodes, in the order
-// of their keys, since the engine finds the place of a key faster if it is next
-// to that of the key before.
-func (x *txn) log() error {
-	s := &x.t.scratch
-	begin := 0
-	for i, end := range s.ends {
-		s.key = appendEventKey(s.key[:0], s.events[i].Index)
-		if err := x.b.Set(s.key, s.changelog[begin:end], nil); err != nil {
-			return err
-		}
-		begin = end
-	}
 	return nil
 }
 

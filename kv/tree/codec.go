@@ -1,6 +1,9 @@
 package tree
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 // A decoder takes values off the front of a byte slice. After a failure it
 // returns zero values, and failed stays set, so that one check at the end
@@ -71,3 +74,9 @@ func (d *decoder) done() bool { return !d.failed && len(d.b) == 0 }
 func appendString(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
+
+// stringLen returns how many bytes appendString adds.
+func stringLen(s string) int { return uvarintLen(uint64(len(s))) + len(s) }
+
+// uvarintLen returns how many bytes binary.AppendUvarint adds: one for seven bits.
+func uvarintLen(v uint64) int { return (bits.Len64(v|1) + 6) / 7 }

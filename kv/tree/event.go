@@ -65,6 +65,15 @@ func (e *event) append(b []byte) []byte {
 	return b
 }
 
+// encodedLen returns how many bytes append adds.
+func (e *event) encodedLen() int {
+	n := 2 + uvarintLen(e.Index) + stringLen(e.Node.Key) + nodeLen(&e.Node)
+	if e.PrevNode != nil {
+		n += nodeLen(e.PrevNode)
+	}
+	return n
+}
+
 // actionCode is the place of an action among actions.
 func actionCode(a kv.Action) byte {
 	for i, known := range actions {
@@ -94,6 +103,15 @@ func (e *event) flags() byte {
 }
 
 func appendNode(b []byte, n *kv.Node) []byte { return appendString(appendNodeInfo(b, n), n.Value) }
+
+// nodeLen returns how many bytes appendNode adds.
+func nodeLen(n *kv.Node) int {
+	size := uvarintLen(n.CreatedIndex) + uvarintLen(n.ModifiedIndex) + stringLen(n.Value)
+	if !n.Expiration.IsZero() {
+		size += 8
+	}
+	return size
+}
 
 // appendNodeInfo is appendNode without the value.
 func appendNodeInfo(b []byte, n *kv.Node) []byte {

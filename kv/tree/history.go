@@ -2,7 +2,6 @@ package tree
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"time"
 
@@ -67,8 +66,9 @@ func (h *history) floor(index uint64) uint64 {
 	return h.segs[0].first
 }
 
-// add accounts for an index that took so many bytes.
-func (h *history) add(lim limits, index uint64, clock, bytes int64) {
+// add accounts for an index that took so many bytes, and returns the first index of
+// its segment.
+func (h *history) add(lim limits, index uint64, clock, bytes int64) uint64 {
 	perSegment := min(max(lim.events/16, 1), 1024)
 	n := len(h.segs)
 	if n == 0 || h.segs[n-1].last-h.segs[n-1].first+1 >= perSegment || h.segs[n-1].bytes >= segmentBytes {
@@ -79,6 +79,7 @@ func (h *history) add(lim limits, index uint64, clock, bytes int64) {
 	s.last, s.stamp = index, clock
 	s.bytes += bytes
 	h.bytes += bytes
+	return s.first
 }
 
 // save stores what add has changed.
@@ -139,49 +140,4 @@ func (h *history) load(r pebble.Reader) error {
 		h.saved = s.last
 		return true, nil
 	})
-}
-
-// errHistory ends the reading of a changelog that no longer goes back so far.
-var errHistory = errors.New("history cleared")
-
-// readHistory calls fn for each stored event from index lo up to index hi,
-// until it returns false. It fails with errHistory if lo is below the floor.
-func (t *Tree) readHistory(lo, hi uint64, fn func(event) bool) error {
-	db, err := t.use()
-	if err != nil {
-		return err
-	}
-	defer db.users.Done()
-	// The floor rises before the events below it go, or another database takes
-	// the place of this one, so this notices whatever the events, which stand
-	// still from here on, may lack.
-	return db.readEvents(lo, hi, func() error {
-		if lo < t.floor.Load() {
-			return errHistory
-		}
-		return nil
-	}, fn)
-}
-
-// readEvents calls check once it sees a state that stands still, and then fn for
-// each event from index lo up to index hi, until it returns false.
-func (db *database) readEvents(lo, hi uint64, check func() error, fn func(event) bool) error {
-	it, err := db.NewIter(&pebble.IterOptions{LowerBound: eventKey(lo), UpperBound: eventKey(hi + 1)})
-	if err != nil {
-		return err
-	}
-	if err := check(); err != nil {
-		return errors.Join(err, it.Close())
-	}
-	for ok := it.First(); ok; ok = it.Next() {
-		d := decoder{b: it.Value()}
-		ev := decodeEvent(&d)
-		if !d.done() {
-			return errors.Join(fmt.Errorf("malformed event under %x", it.Key()), it.Close())
-		}
-		if !fn(ev) {
-			break
-		}
-	}
-	return it.Close()
 }

@@ -11,7 +11,7 @@ import (
 // The tables of the database, told apart by the first byte of a key.
 //
 //	'n' path                      the current record of a node
-//	'e' index(8 BE) sub(4 BE)     what changed at a store index
+//	'e' index(8 BE) sub(4 BE)     what changed up to a store index
 //	't' expiry(8 BE) 'n' path     nodes with a TTL, earliest first
 //	'c' member id(8 BE)           published attributes of a cluster member
 //	'm' name                      everything the machine knows about itself
@@ -40,7 +40,9 @@ func nodeKey(path string) []byte { return appendNodeKey(make([]byte, 0, 1+len(pa
 
 func appendNodeKey(k []byte, path string) []byte { return append(append(k, tableNode), path...) }
 
-func eventKey(index uint64) []byte { return appendEventKey(make([]byte, 0, 13), index) }
+const eventKeyLen = 1 + 8 + 4
+
+func eventKey(index uint64) []byte { return appendEventKey(make([]byte, 0, eventKeyLen), index) }
 
 func appendEventKey(k []byte, index uint64) []byte {
 	k = binary.BigEndian.AppendUint64(append(k, tableEvent), index)

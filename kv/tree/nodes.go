@@ -133,9 +133,13 @@ func (x *txn) store(key string, old, r *record) error {
 
 // set replaces the record of a key.
 func (x *txn) set(key string, r *record) error {
-	s := &x.t.scratch
-	s.key, s.value = appendNodeKey(s.key[:0], key), r.append(s.value[:0])
-	if err := x.b.Set(s.key, s.value, nil); err != nil {
+	n := r.encodedLen()
+	op := x.b.SetDeferred(1+len(key), n)
+	appendNodeKey(op.Key[:0], key)
+	if v := r.append(op.Value[:0]); len(v) != n {
+		return fmt.Errorf("record of %q takes %d bytes, not %d", key, len(v), n)
+	}
+	if err := op.Finish(); err != nil {
 		return err
 	}
 	x.t.cache.put(key, r, true)

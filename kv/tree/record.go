@@ -47,6 +47,15 @@ func (r *record) append(b []byte) []byte {
 	return append(b, r.value...)
 }
 
+// encodedLen returns how many bytes append adds.
+func (r *record) encodedLen() int {
+	n := 1 + uvarintLen(r.created) + uvarintLen(r.modified-r.created) + uvarintLen(r.version) + len(r.value)
+	if r.expires != 0 {
+		n += 8
+	}
+	return n
+}
+
 func decodeRecord(b []byte) (record, error) {
 	d := decoder{b: b}
 	flags := d.byte()

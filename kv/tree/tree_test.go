@@ -118,6 +118,9 @@ func TestMembersAgreeWhateverTheBatching(t *testing.T) {
 	if one.Index() != other.Index() {
 		t.Errorf("index %d and %d", one.Index(), other.Index())
 	}
+	if a, b := digest(t, one), digest(t, other); a != b {
+		t.Errorf("digest %s and %s", a, b)
+	}
 	for key := range 4 {
 		key := "/" + string(rune('a'+key))
 		a, aerr := one.Get(key, kv.GetOptions{Recursive: true})
