@@ -100,11 +100,12 @@ var errRenew = errors.New("poll is to be renewed")
 // An empty or cut body is an error, and so is the end of the context.
 func (w *watcher) read() (kv.Event, error) {
 	var old atomic.Bool
+	poll := w.poll // the timer may fire when there is another one
 	timer := time.AfterFunc(w.client.cfg.WatchRenewal, func() {
 		old.Store(true)
-		w.poll.cancel()
+		poll.cancel()
 	})
-	b, err := io.ReadAll(w.poll)
+	b, err := io.ReadAll(poll)
 	timer.Stop()
 	if err != nil && len(b) == 0 && old.Load() {
 		return kv.Event{}, errRenew
