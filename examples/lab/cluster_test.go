@@ -27,16 +27,19 @@ import (
 // about how fast that is.
 const patience = 2 * time.Minute
 
-// cluster is a counter cluster whose members are processes on hosts of their
-// own, with clients on one more host, which is never cut off.
+// cluster is a cluster whose members are processes on hosts of their own, with
+// clients on one more host, which is never cut off.
 type cluster struct {
 	t        *testing.T
 	net      *netlab.Network
 	clients  *netlab.Host
 	http     *http.Client
-	args     []string // given to every member
-	initial  string
 	machines []*machine
+
+	// command makes the command that runs a member, and status asks it for what it
+	// says of itself.
+	command func(m *machine, args []string) *exec.Cmd
+	status  func(m *machine) (status, error)
 }
 
 // machine is a host with a disk, and the member that runs on it, if any.
@@ -48,6 +51,7 @@ type machine struct {
 	args    []string        // that its member was last started with
 	process *netlab.Process // nil while none runs
 	disk    *disklab.Disk   // of that process
+	volume  *disklab.Volume // where dir is; nil for the test's own disk
 
 	mu  sync.Mutex
 	log bytes.Buffer // of all its processes; protected by mu
@@ -60,10 +64,28 @@ func (m *machine) Write(p []byte) (int, error) {
 	return m.log.Write(p)
 }
 
-// newCluster starts a cluster of the given size.
+// newCluster starts a cluster of counters of the given size, with more
+// arguments for every member.
 func newCluster(t *testing.T, size int, args ...string) *cluster {
 	t.Helper()
-	c := &cluster{t: t, args: args}
+	c := newHosts(t, size)
+	c.status = c.counterStatus
+	c.command = func(m *machine, more []string) *exec.Cmd {
+		return exec.Command(counter, slices.Concat([]string{
+			"serve", "--name", m.name, "--dir", m.dir, "--peer-url", m.peerURL, "--listen", m.host.Addr().String() + ":8000",
+		}, more, args)...)
+	}
+	for _, m := range c.machines {
+		c.start(m, "--initial", c.initial())
+	}
+	return c
+}
+
+// newHosts makes the machines of a cluster, and starts nothing on them.
+func newHosts(t *testing.T, size int) *cluster {
+	t.Helper()
+	c := &cluster{t: t}
+	t.ArtifactDir() // which must not go before close
 	var err error
 	if c.net, err = netlab.New(*seed); err != nil {
 		t.Fatal(err)
@@ -73,16 +95,19 @@ func newCluster(t *testing.T, size int, args ...string) *cluster {
 		t.Fatal(err)
 	}
 	c.http = &http.Client{Transport: &http.Transport{DialContext: c.clients.DialContext, MaxIdleConnsPerHost: 32}}
-	var initial []string
 	for i := range size {
-		m := c.addMachine(fmt.Sprintf("m%d", i))
-		initial = append(initial, m.name+"="+m.peerURL)
-	}
-	c.initial = strings.Join(initial, ",")
-	for _, m := range c.machines {
-		c.start(m, "--initial", c.initial)
+		c.addMachine(fmt.Sprintf("m%d", i))
 	}
 	return c
+}
+
+// initial lists all machines as members.
+func (c *cluster) initial() string {
+	var list []string
+	for _, m := range c.machines {
+		list = append(list, m.name+"="+m.peerURL)
+	}
+	return strings.Join(list, ",")
 }
 
 func (c *cluster) addMachine(name string) *machine {
@@ -102,9 +127,7 @@ func (c *cluster) addMachine(name string) *machine {
 // start starts the member of a machine, without waiting until it serves.
 func (c *cluster) start(m *machine, args ...string) {
 	c.t.Helper()
-	cmd := exec.Command(program, append([]string{
-		"serve", "--name", m.name, "--dir", m.dir, "--peer-url", m.peerURL, "--listen", m.host.Addr().String() + ":8000",
-	}, append(args, c.args...)...)...)
+	cmd := c.command(m, args)
 	cmd.Stderr = m
 	var disk *disklab.Disk
 	p, err := m.host.Start(cmd, func() (err error) {
@@ -184,6 +207,9 @@ func (m *machine) tail() string {
 func (c *cluster) close() {
 	for _, m := range c.machines {
 		c.end(m)
+		if m.volume != nil {
+			m.volume.Close()
+		}
 		if log := m.log.String(); strings.Contains(log, "DATA RACE") || strings.Contains(log, "panic:") {
 			c.t.Errorf("%s broke:\n%s", m.name, log)
 		}
@@ -259,8 +285,8 @@ type status struct {
 	Term, First, Last uint64
 }
 
-// status asks a member for what it says of itself.
-func (c *cluster) status(m *machine) (st status, err error) {
+// counterStatus is a counter's status.
+func (c *cluster) counterStatus(m *machine) (st status, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	_, err = c.request(ctx, m, "GET", "/status", &st)

@@ -6,6 +6,11 @@
 // itself. Clients go on meanwhile, and the history of what they were told must
 // be one that a single machine could have produced.
 //
+// Those that begin with TheKeySpace do so with three members of cmd/etcd and
+// kv/client over HTTP, fill their disks up, and judge watchers besides, who must
+// all have seen the same: everything, in order, once. No key with a time to live
+// may go before its time.
+//
 //	go test ./examples/lab                                a minute
 //	go test ./examples/lab -lab.long=10m -timeout 0       each scenario as long as you like
 //	go test ./examples/lab -lab.seed=7                    the choices of another run

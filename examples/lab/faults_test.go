@@ -26,6 +26,29 @@ func (c *cluster) isolate(m *machine, sends, hears netlab.Link) {
 	}
 }
 
+// part separates members in one of six ways, and returns those that go on.
+func (c *cluster) part(way int, leader *machine, others []*machine) (able []*machine) {
+	switch way {
+	case 0:
+		c.isolate(leader, cut, cut)
+	case 1:
+		c.isolate(leader, cut, netlab.Link{}) // it hears, and is not heard
+	case 2:
+		c.isolate(leader, netlab.Link{}, cut) // it is heard, and does not hear
+	case 3:
+		c.isolate(others[0], cut, cut)
+		return []*machine{leader, others[1]}
+	case 4:
+		c.isolate(others[0], cut, netlab.Link{})
+		return []*machine{leader, others[1]}
+	case 5:
+		// Two do not reach each other, and both reach the third.
+		c.net.SetBoth(leader.host, others[0].host, cut)
+		return others[1:]
+	}
+	return others
+}
+
 func TestPartitionsLeaveHistoriesSound(t *testing.T) {
 	r := scenario(t)
 	c := newCluster(t, 3)
@@ -33,25 +56,7 @@ func TestPartitionsLeaveHistoriesSound(t *testing.T) {
 	for round := range rounds(6) {
 		w.progress(50, c.machines...)
 		leader, others := c.leader()
-		able := others // who goes on while the fault lasts
-		switch round % 6 {
-		case 0:
-			c.isolate(leader, cut, cut)
-		case 1:
-			c.isolate(leader, cut, netlab.Link{}) // it hears, and is not heard
-		case 2:
-			c.isolate(leader, netlab.Link{}, cut) // it is heard, and does not hear
-		case 3:
-			c.isolate(others[0], cut, cut)
-			able = []*machine{leader, others[1]}
-		case 4:
-			c.isolate(others[0], cut, netlab.Link{})
-			able = []*machine{leader, others[1]}
-		case 5:
-			// Two do not reach each other, and both reach the third.
-			c.net.SetBoth(leader.host, others[0].host, cut)
-			able = others[1:]
-		}
+		able := c.part(round%6, leader, others)
 		t.Logf("round %d: leader %s, fault %d", round, leader.name, round%6)
 		w.progress(50+r.IntN(100), able...)
 		c.net.Heal()

@@ -108,9 +108,9 @@ var register = porcupine.Model{
 	},
 }
 
-// workload is clients that use registers through all members, and the history
-// of what they were told.
-type workload struct {
+// load is what clients do through all members, and the history of what they were
+// told.
+type load struct {
 	c       *cluster
 	members []*machine // those that are asked, whether they run or not
 	start   time.Time
@@ -124,6 +124,9 @@ type workload struct {
 	unknown int
 	strange []error
 }
+
+// workload is clients that use registers.
+type workload struct{ load }
 
 const (
 	clients   = 6
@@ -140,17 +143,27 @@ const (
 )
 
 func (c *cluster) startWorkload(members ...*machine) *workload {
-	ctx, cancel := context.WithCancel(c.t.Context())
-	w := &workload{c: c, members: members, start: time.Now(), cancel: cancel, acked: make(chan *machine)}
-	c.t.Cleanup(w.stop) // before the members end, also if the test fails
+	w := &workload{}
+	ctx := w.begin(c, members)
 	for id := range clients {
 		w.wg.Go(func() { w.client(ctx, id) })
 	}
 	return w
 }
 
+// begin prepares for clients, which end with the context.
+func (w *load) begin(c *cluster, members []*machine) context.Context {
+	ctx, cancel := context.WithCancel(c.t.Context())
+	w.c, w.members, w.start, w.cancel, w.acked = c, members, time.Now(), cancel, make(chan *machine)
+	c.t.Cleanup(func() { // before the members end, also if the test fails
+		w.stop()
+		w.reportStrange()
+	})
+	return ctx
+}
+
 // stop ends the clients.
-func (w *workload) stop() {
+func (w *load) stop() {
 	w.cancel()
 	w.wg.Wait()
 }
@@ -162,20 +175,29 @@ func (w *workload) client(ctx context.Context, id int) {
 		timeout = forbearing
 	}
 	for n := 0; ctx.Err() == nil; n++ {
-		// Each has a member of its own and seldom asks another, so that those of a
-		// member in trouble do not hold up the rest.
-		m := w.members[id%len(w.members)]
-		if r.IntN(10) == 0 {
-			m = w.members[r.IntN(len(w.members))]
-		}
+		m := w.pick(r, id)
 		out := w.do(id, m, w.choose(r, id, n), timeout)
 		if out.kind == "done" && out.old != out.value {
-			select {
-			case w.acked <- m:
-			default:
-			}
+			w.ack(m)
 		}
 		time.Sleep(pause)
+	}
+}
+
+// pick draws a member to ask. Each client has one of its own and seldom asks
+// another, so that those of a member in trouble do not hold up the rest.
+func (w *load) pick(r *rand.Rand, id int) *machine {
+	if r.IntN(10) == 0 {
+		return w.members[r.IntN(len(w.members))]
+	}
+	return w.members[id%len(w.members)]
+}
+
+// ack tells whoever waits for progress of a write that a member acknowledged.
+func (w *load) ack(m *machine) {
+	select {
+	case w.acked <- m:
+	default:
 	}
 }
 
@@ -217,28 +239,35 @@ func (w *workload) lastSeen(name string) int64 {
 func (w *workload) do(client int, m *machine, o op, timeout time.Duration) outcome {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	call := time.Since(w.start).Nanoseconds()
+	call := time.Now()
 	out, err := w.c.perform(ctx, m, o)
+	w.record(client, call, o, out, out.kind, err)
+	return out
+}
+
+// record adds an operation to the history that ends now.
+func (w *load) record(client int, call time.Time, input, output any, kind string, err error) {
 	ret := time.Since(w.start).Nanoseconds()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err != nil {
 		w.strange = append(w.strange, err)
-		return out
+		return
 	}
-	switch out.kind {
+	switch kind {
 	case "lost":
-		return out
+		return
 	case "unknown":
 		ret = math.MaxInt64
 		w.unknown++
 	}
-	w.history = append(w.history, porcupine.Operation{ClientId: client, Input: o, Call: call, Output: out, Return: ret})
-	return out
+	w.history = append(w.history, porcupine.Operation{
+		ClientId: client, Input: input, Call: call.Sub(w.start).Nanoseconds(), Output: output, Return: ret,
+	})
 }
 
 // progress waits until the given members have acknowledged n more writes.
-func (w *workload) progress(n int, members ...*machine) {
+func (w *load) progress(n int, members ...*machine) {
 	w.c.t.Helper()
 	deadline := time.After(patience)
 	for n > 0 {
@@ -258,19 +287,31 @@ func (w *workload) check() {
 	t := w.c.t
 	t.Helper()
 	w.stop()
-	for i, err := range w.strange {
-		if i < 3 {
-			t.Errorf("strange answer: %v", err)
-		}
-	}
 	w.finalReads()
 	w.checkTally()
+	w.judge(register, w.registers())
+}
+
+// reportStrange reports what members should not have said.
+func (w *load) reportStrange() {
+	w.c.t.Helper()
+	for i, err := range w.strange {
+		if i < 3 {
+			w.c.t.Errorf("strange answer: %v", err)
+		}
+	}
+}
+
+// judge judges a history by a model.
+func (w *load) judge(model porcupine.Model, history []porcupine.Operation) {
+	t := w.c.t
+	t.Helper()
 	took := time.Now()
-	result, info := porcupine.CheckOperationsVerbose(register, w.registers(), patience)
+	result, info := porcupine.CheckOperationsVerbose(model, history, patience)
 	t.Logf("%d operations, %d of unknown outcome: %s in %s", len(w.history), w.unknown, result, time.Since(took))
 	if result != porcupine.Ok {
 		path := t.ArtifactDir() + "/history.html"
-		if err := porcupine.VisualizePath(register, info, path); err != nil {
+		if err := porcupine.VisualizePath(model, info, path); err != nil {
 			t.Error(err)
 		}
 		t.Errorf("no single machine could have answered like this (%s), see %s", result, path)

@@ -20,8 +20,8 @@ var (
 	seed = flag.Uint64("lab.seed", 0, "seed of what the scenarios choose; 0 for a new one")
 )
 
-// program is the path of the counter program.
-var program string
+// counter and etcd are the paths of the programs.
+var counter, etcd string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -56,11 +56,12 @@ func runTests(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	program = filepath.Join(dir, "counter")
-	args := append([]string{"build", "-o", program}, buildFlags...)
-	build := exec.Command("go", append(args, "github.com/strakeproject/strake/examples/counter")...)
+	counter, etcd = filepath.Join(dir, "counter"), filepath.Join(dir, "etcd")
+	args := append([]string{"build", "-o", dir}, buildFlags...)
+	const module = "github.com/strakeproject/strake/"
+	build := exec.Command("go", append(args, module+"examples/counter", module+"cmd/etcd")...)
 	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build the program: %v\n%s", err, out)
+		fmt.Fprintf(os.Stderr, "build the programs: %v\n%s", err, out)
 		return 1
 	}
 	return m.Run()
