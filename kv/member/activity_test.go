@@ -18,8 +18,8 @@ func TestActivityShowsWhatPassesBetweenMembers(t *testing.T) {
 		}
 	}
 	for i, m := range c.members {
-		leads := m.ID() == m.Leader()
 		waitFor(t, func() bool {
+			leads := m.ID() == m.Leader() // which may change while this waits
 			a := m.Activity()
 			if len(a.Peers) != 2 || a.Expired != 20 || a.Leading != leads {
 				return false

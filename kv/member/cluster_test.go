@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -65,7 +66,7 @@ func newTunedCluster(t *testing.T, n int, tune func(*member.Config)) *cluster {
 func (c *cluster) place() net.Listener {
 	c.t.Helper()
 	i := len(c.members)
-	l := listen(c.t, "127.0.0.1:0")
+	l := listen(c.t, loopback()+":0")
 	addr := l.Addr().String()
 	c.addrs = append(c.addrs, addr)
 	c.net.name(addr, i)
@@ -134,6 +135,13 @@ func waitFor(t *testing.T, cond func() bool) {
 		case <-time.After(time.Millisecond):
 		}
 	}
+}
+
+// loopback is an address that belongs to this process: nobody takes a port of it
+// while a member is down.
+func loopback() string {
+	pid := os.Getpid()
+	return fmt.Sprintf("127.%d.%d.%d", 64+pid>>14&63, pid>>7&127, 1+pid&127)
 }
 
 func listen(t *testing.T, addr string) net.Listener {

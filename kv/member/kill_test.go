@@ -250,14 +250,10 @@ func newFleet(t *testing.T, n int) *fleet {
 	return f
 }
 
-// reserve returns the URL of a port, which is taken until the listener is closed,
-// on an address that belongs to this process: nobody takes the port while the
-// member is dead.
+// reserve returns the URL of a port, which is taken until the listener is closed.
 func reserve(t *testing.T) (string, net.Listener) {
 	t.Helper()
-	pid := os.Getpid()
-	host := fmt.Sprintf("127.%d.%d.%d", 64+pid>>14&63, pid>>7&127, 1+pid&127)
-	l := listen(t, host+":0")
+	l := listen(t, loopback()+":0")
 	return "http://" + l.Addr().String(), l
 }
 

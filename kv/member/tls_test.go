@@ -41,7 +41,7 @@ func newTLSCluster(t *testing.T, settings func(i int) httppeer.TLSConfig) *clust
 }
 
 func TestMembersProveToEachOtherWhoTheyAre(t *testing.T) {
-	cert, key, err := member.SelfSigned(t.TempDir(), "127.0.0.1")
+	cert, key, err := member.SelfSigned(t.TempDir(), loopback())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func TestMembersProveToEachOtherWhoTheyAre(t *testing.T) {
 func TestMembersWithCertificatesOfTheirOwnTalkUnverified(t *testing.T) {
 	dirs := []string{t.TempDir(), t.TempDir(), t.TempDir()}
 	c := newTLSCluster(t, func(i int) httppeer.TLSConfig {
-		cert, key, err := member.SelfSigned(dirs[i], "127.0.0.1")
+		cert, key, err := member.SelfSigned(dirs[i], loopback())
 		if err != nil {
 			t.Error(err)
 		}

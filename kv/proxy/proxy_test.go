@@ -189,15 +189,22 @@ func TestAReadOnlyProxyRefusesWrites(t *testing.T) {
 	}
 }
 
-// deadURL returns a URL where nobody listens.
+// deadURL returns a URL where nobody listens: its port is held on one loopback
+// address of this process, and free on another.
 func deadURL(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	pid := os.Getpid()
+	host := func(net int) string { return fmt.Sprintf("127.%d.%d.%d", net+pid>>14&63, pid>>7&127, 1+pid&127) }
+	l, err := net.Listen("tcp", host(64)+":0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return "http://" + l.Addr().String()
+	t.Cleanup(func() { l.Close() })
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "http://" + net.JoinHostPort(host(128), port)
 }
 
 func TestWithoutAMemberRequestsFail(t *testing.T) {
