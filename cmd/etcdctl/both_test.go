@@ -6,7 +6,9 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -171,14 +173,16 @@ func freeAddr(t *testing.T) string {
 	return net.JoinHostPort(host(128), port)
 }
 
-// waitReady waits until a server has published itself, and returns its id.
+// waitReady waits until a server has published itself and knows its cluster's
+// version, which the original writes in any order, and returns its id.
 func waitReady(t *testing.T, c *client.Client) (id string) {
 	t.Helper()
 	for start := time.Now(); ; time.Sleep(20 * time.Millisecond) {
 		members, err := c.Members(t.Context())
 		_, leaderErr := c.Leader(t.Context())
 		_, readErr := c.Get(t.Context(), "/", kv.GetOptions{Quorum: true})
-		if err := errors.Join(err, leaderErr, readErr); err == nil && len(members) == 1 && len(members[0].ClientURLs) == 1 {
+		versionErr := versionDecided(c.Endpoints()[0])
+		if err := errors.Join(err, leaderErr, readErr, versionErr); err == nil && len(members) == 1 && len(members[0].ClientURLs) == 1 {
 			return members[0].ID
 		} else if time.Since(start) > time.Minute {
 			t.Fatalf("the server is not ready: %v, members %v", err, members)
@@ -186,23 +190,25 @@ func waitReady(t *testing.T, c *client.Client) (id string) {
 	}
 }
 
+func versionDecided(endpoint string) error {
+	resp, err := http.Get(endpoint + "/version")
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err == nil && bytes.Contains(b, []byte("not_decided")) {
+		err = fmt.Errorf("version %s", b)
+	}
+	return err
+}
+
 func (s *session) index(t *testing.T) uint64 {
 	ev, err := s.client.Get(t.Context(), "/", kv.GetOptions{Quorum: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The original goes on publishing its version for a moment.
-	for {
-		time.Sleep(100 * time.Millisecond)
-		next, err := s.client.Get(t.Context(), "/", kv.GetOptions{Quorum: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if next.Index == ev.Index {
-			return ev.Index
-		}
-		ev = next
-	}
+	return ev.Index
 }
 
 // run carries out one directive.

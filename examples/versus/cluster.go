@@ -56,48 +56,36 @@ func original(ctx context.Context) (system, error) {
 // A cluster is a few members of one system on loopback, each a process.
 type cluster struct {
 	system
+	dir     string
 	members []*process
 }
 
 // A process is a running member.
 type process struct {
 	addr string // of the client API
+	peer string // for other members
 	cmd  *exec.Cmd
 	done chan struct{} // closed when it has ended
 	log  bytes.Buffer  // what it wrote; readable then
 }
 
 // start starts a new cluster of n members with data in dir, and waits until each
-// is healthy and all know where all serve clients.
+// is healthy and all know where all serve clients, and the cluster's version:
+// after that the store changes by itself no more.
 func (s system) start(ctx context.Context, n int, dir string) (*cluster, error) {
 	addrs, err := freeAddrs(2 * n)
 	if err != nil {
 		return nil, err
 	}
-	clients, peers := addrs[:n], addrs[n:]
-	var initial []string
-	for i, p := range peers {
-		initial = append(initial, fmt.Sprintf("n%d=http://%s", i, p))
-	}
-	c := &cluster{system: s}
+	c := &cluster{system: s, dir: dir}
 	for i := range n {
-		client, peer := "http://"+clients[i], "http://"+peers[i]
-		p := &process{addr: clients[i], done: make(chan struct{})}
-		p.cmd = exec.Command(s.bin, append([]string{
-			"--name", fmt.Sprintf("n%d", i), "--data-dir", filepath.Join(dir, fmt.Sprintf("n%d", i)),
-			"--listen-client-urls", client, "--advertise-client-urls", client,
-			"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
-			"--initial-cluster", strings.Join(initial, ","),
-		}, s.flags...)...)
-		p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
-		if err := p.cmd.Start(); err != nil {
-			return nil, errors.Join(fmt.Errorf("start %s: %w", s.name, err), c.stop())
+		c.members = append(c.members, &process{addr: addrs[i], peer: addrs[n+i], done: make(chan struct{})})
+	}
+	for i, p := range c.members {
+		if err := c.run(p, i, "new"); err != nil {
+			c.members = c.members[:i]
+			return nil, errors.Join(err, c.stop())
 		}
-		c.members = append(c.members, p)
-		go func() {
-			defer close(p.done)
-			_ = p.cmd.Wait() // it is killed when it does not end well
-		}()
 	}
 	if err := c.awaitReady(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("start %d members of %s: %w", n, s.name, err), c.stop())
@@ -105,8 +93,56 @@ func (s system) start(ctx context.Context, n int, dir string) (*cluster, error) 
 	return c, nil
 }
 
+// run starts the process of a member, in a cluster that is new or existing.
+func (c *cluster) run(p *process, i int, state string) error {
+	var initial []string
+	for i, p := range c.members {
+		initial = append(initial, fmt.Sprintf("n%d=http://%s", i, p.peer))
+	}
+	client, peer := "http://"+p.addr, "http://"+p.peer
+	p.cmd = exec.Command(c.bin, append([]string{
+		"--name", fmt.Sprintf("n%d", i), "--data-dir", filepath.Join(c.dir, fmt.Sprintf("n%d", i)),
+		"--listen-client-urls", client, "--advertise-client-urls", client,
+		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
+		"--initial-cluster", strings.Join(initial, ","), "--initial-cluster-state", state,
+	}, c.flags...)...)
+	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
+	if err := p.cmd.Start(); err != nil {
+		return fmt.Errorf("start %s: %w", c.name, err)
+	}
+	go func() {
+		defer close(p.done)
+		_ = p.cmd.Wait() // it is killed when it does not end well
+	}()
+	return nil
+}
+
+// join adds a member, and waits until it is healthy and all know of it.
+func (c *cluster) join(ctx context.Context) error {
+	addrs, err := freeAddrs(2)
+	if err != nil {
+		return err
+	}
+	body := fmt.Sprintf(`{"peerURLs":["http://%s"]}`, addrs[1])
+	resp, err := http.Post("http://"+c.members[0].addr+"/v2/members", "application/json", strings.NewReader(body))
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusCreated {
+		return fmt.Errorf("add a member: %s", resp.Status)
+	}
+	p := &process{addr: addrs[0], peer: addrs[1], done: make(chan struct{})}
+	c.members = append(c.members, p)
+	if err := c.run(p, len(c.members)-1, "existing"); err != nil {
+		c.members = c.members[:len(c.members)-1]
+		return err
+	}
+	return c.awaitReady(ctx)
+}
+
 // startTimeout bounds how long members may take to become ready.
-const startTimeout = time.Minute
+const startTimeout = 5 * time.Minute
 
 func (c *cluster) awaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
@@ -127,10 +163,15 @@ func (c *cluster) awaitReady(ctx context.Context) error {
 	return nil
 }
 
-// ready reports whether a member is healthy and knows the client URLs of n.
+// ready reports whether a member is healthy and knows the client URLs of n and
+// the cluster's version.
 func (p *process) ready(ctx context.Context, n int) bool {
 	health, err := fetch(ctx, p.addr, "/health")
 	if err != nil || !strings.Contains(health, `"true"`) {
+		return false
+	}
+	version, err := fetch(ctx, p.addr, "/version")
+	if err != nil || strings.Contains(version, "not_decided") {
 		return false
 	}
 	members, err := fetch(ctx, p.addr, "/v2/members")
@@ -162,7 +203,7 @@ func (c *cluster) addrs() []string {
 }
 
 // stopTimeout is how long a member may take to end.
-const stopTimeout = 10 * time.Second
+const stopTimeout = time.Minute
 
 // stop ends the members, all at once.
 func (c *cluster) stop() error {

@@ -38,11 +38,12 @@
 //	go run ./examples/versus scale                              ten minutes, 7 GB of disk
 //	go run ./examples/versus scale --keys 1000000 --watchers 10000
 //	go run ./examples/versus scale parked
+//	go run ./examples/versus scale join --join-keys 10000000
 //
 // Writes millions of keys into a key space on disk, opens, lists, copies and
-// removes them, and has many watchers wait for one event, in process and with a
-// connection each. Every part is a process of its own and tells what memory it
-// took.
+// removes them, has a member join a cluster that holds many while writes go on,
+// and has many watchers wait for one event, in process and with a connection each.
+// Every part is a process of its own and tells what memory it took.
 //
 // README.md has what was measured.
 package main

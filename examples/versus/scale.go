@@ -23,18 +23,19 @@ import (
 // scale measures a large key space. Each part is a process of its own, so that
 // its memory is that of the part alone.
 type scale struct {
-	Part     string `arg:"" default:"all" enum:"all,fill,open,list,copy,parked,connected" help:"One part alone: fill, open, list, copy (these on --dir), parked, connected."`
+	Part     string `arg:"" default:"all" enum:"all,fill,open,list,copy,join,parked,connected" help:"One part alone: fill, open, list, copy (these on --dir), join, parked, connected."`
 	Keys     int    `default:"10000000" help:"How many keys of 256 bytes; they take about 3 GB for ten million."`
 	Watchers int    `default:"100000" help:"How many watchers; over HTTP as many as the limit of open files allows."`
+	JoinKeys int    `default:"300000" help:"How many keys of 256 bytes a member gets that joins."`
 	Dir      string `help:"Where the key space is; default a temporary directory that goes afterwards."`
 }
 
 // scaleParts are the parts in their order.
-var scaleParts = []string{"fill", "open", "list", "copy", "parked", "connected"}
+var scaleParts = []string{"fill", "open", "list", "copy", "join", "parked", "connected"}
 
 func (s *scale) run(ctx context.Context, out io.Writer) error {
 	parts := map[string]func(context.Context, io.Writer) error{
-		"fill": s.fill, "open": s.open, "list": s.list, "copy": s.copy, "parked": s.parked, "connected": s.connected,
+		"fill": s.fill, "open": s.open, "list": s.list, "copy": s.copy, "join": s.join, "parked": s.parked, "connected": s.connected,
 	}
 	if s.Dir == "" {
 		dir, err := os.MkdirTemp("", "versus-scale-")
@@ -53,7 +54,7 @@ func (s *scale) run(ctx context.Context, out io.Writer) error {
 	}
 	for _, part := range scaleParts {
 		cmd := exec.CommandContext(ctx, self, "scale", part, "--dir", s.Dir,
-			"--keys", strconv.Itoa(s.Keys), "--watchers", strconv.Itoa(s.Watchers))
+			"--keys", strconv.Itoa(s.Keys), "--join-keys", strconv.Itoa(s.JoinKeys), "--watchers", strconv.Itoa(s.Watchers))
 		cmd.Stdout, cmd.Stderr = out, os.Stderr
 		if err := cmd.Run(); err != nil {
 			return fmt.Errorf("%s: %w", part, err)

@@ -120,7 +120,7 @@ func (s step) waits() bool {
 func (s step) streams() bool { return s.is("stream") }
 
 // answerTimeout bounds the wait for an answer.
-const answerTimeout = 30 * time.Second
+const answerTimeout = time.Minute
 
 func (s *side) dial() (*wire, error) {
 	c, err := net.Dial("tcp", s.addr)

@@ -89,7 +89,7 @@ func (l *leg) state() (lines []string, ended bool) {
 }
 
 // watchTimeout is how long one side may take longer than the other to deliver.
-const watchTimeout = 10 * time.Second
+const watchTimeout = time.Minute
 
 // endWatches compares what the watches have delivered, and ends them.
 func (p *pair) endWatches() {
