@@ -24,6 +24,7 @@ func (h handler) Receive(from uint64, data []byte) error {
 		return ErrStopped
 	}
 	h.n.inbox.receive(m, len(data))
+	h.n.stir()
 	return nil
 }
 
@@ -59,7 +60,7 @@ func (n *Node) serveForward(ctx context.Context, requests [][]byte) []Outcome {
 			answer(calls, Outcome{Err: err})
 		}
 	}
-	n.inbox.signal()
+	n.stir()
 	for i, c := range calls {
 		if c != nil {
 			outs[i] = n.await(ctx, n.queueFor(c.kind), c)

@@ -8,9 +8,9 @@ import (
 )
 
 // inbox is what others have for the loop. The loop swaps it out whole, so that a
-// burst costs one wake-up.
+// burst costs one turn.
 type inbox struct {
-	wake chan struct{}
+	wake chan struct{} // of the loop's own goroutine
 
 	mu       sync.Mutex
 	messages []*raftpb.Message // from peers, and answers from append and apply
@@ -29,27 +29,26 @@ func (b *inbox) signal() {
 	}
 }
 
-// receive takes a message from a peer; it reports false if it was dropped.
-func (b *inbox) receive(m *raftpb.Message, size int) bool {
+// receive takes a message from a peer, or drops it.
+func (b *inbox) receive(m *raftpb.Message, size int) {
 	b.mu.Lock()
-	full := b.inflow+int64(size) > maxInflow && b.inflow > 0
-	if !full {
-		b.messages = append(b.messages, m)
-		b.inflow += int64(size)
+	defer b.mu.Unlock()
+	if b.inflow+int64(size) > maxInflow && b.inflow > 0 {
+		return
 	}
-	b.mu.Unlock()
-	b.signal()
-	return !full
+	b.messages = append(b.messages, m)
+	b.inflow += int64(size)
 }
 
 // respond takes messages of this member to itself, which are never dropped.
 func (b *inbox) respond(ms []*raftpb.Message) {
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.messages = append(b.messages, ms...)
-	b.mu.Unlock()
-	b.signal()
 }
 
+// request has the loop's own goroutine run f, since whoever asks for it may hold
+// locks.
 func (b *inbox) request(f func()) {
 	b.mu.Lock()
 	b.requests = append(b.requests, f)

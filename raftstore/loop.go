@@ -23,21 +23,58 @@ type loopState struct {
 	handOver uint64 // term in which leadership was offered because of a stall
 }
 
-func (n *Node) runLoop() {
+// maxRounds is how many turns of the loop a goroutine takes that has other things
+// to do.
+const maxRounds = 4
+
+// stir has the loop take a turn, in this goroutine unless another one is at it,
+// which then takes one more. So what comes in from callers, peers and workers needs
+// no goroutine to be woken before it moves on.
+func (n *Node) stir() {
+	n.asked.Store(true)
+	for rounds := 0; n.asked.Load(); rounds++ {
+		if rounds == maxRounds || n.solo {
+			n.inbox.signal()
+			return
+		}
+		if !n.turning.TryLock() {
+			return // whoever has it looks again after it has unlocked
+		}
+		n.whileTurning(func() {
+			n.asked.Store(false)
+			n.turn(&n.loop)
+		})
+	}
+}
+
+// whileTurning runs f, unless the node has ended, and unlocks turning.
+func (n *Node) whileTurning(f func()) {
+	defer n.turning.Unlock()
 	defer n.recoverBroken("raft loop")
+	if n.ctx.Err() == nil {
+		f()
+	}
+}
+
+// runLoop turns the loop for what nobody waits for: the clock, and what others
+// leave.
+func (n *Node) runLoop() {
 	ticker := time.NewTicker(n.cfg.TickInterval)
 	defer ticker.Stop()
-	if err := n.campaignAlone(); err != nil {
-		n.fail(err)
-		return
-	}
+	n.turning.Lock()
+	n.whileTurning(func() {
+		if err := n.campaignAlone(); err != nil {
+			n.fail(err)
+		}
+	})
 	for {
-		n.turn(&n.loop)
+		n.stir()
 		select {
 		case <-n.ctx.Done():
 			return
 		case <-ticker.C:
-			n.tick(&n.loop)
+			n.turning.Lock()
+			n.whileTurning(func() { n.tick(&n.loop) })
 		case <-n.inbox.wake:
 		}
 	}
@@ -139,7 +176,7 @@ func (n *Node) frameProposals(st *loopState) bool {
 	n.counters.frames.Add(1)
 	n.counters.commands.Add(uint64(len(calls)))
 	if !n.proposals.empty() {
-		n.inbox.signal()
+		n.stir()
 	}
 	return true
 }
@@ -191,6 +228,7 @@ func (n *Node) dispatch(m *raftpb.Message) {
 		n.applies.push(work{message: m})
 	case n.id:
 		n.inbox.respond([]*raftpb.Message{m})
+		n.stir()
 	default:
 		if m.GetType() == raftpb.MsgSnap {
 			n.sendSnapshot(m)
@@ -212,6 +250,7 @@ func (n *Node) handAppend(m *raftpb.Message) {
 			n.raftLog.lastHard = *h
 		}
 		n.release(m.GetResponses())
+		n.stir()
 		return
 	}
 	if len(m.GetEntries()) > 0 {

@@ -16,17 +16,18 @@ import (
 // Node is this process's member of a cluster. All methods are safe for
 // concurrent use.
 //
-// Its goroutines, each ended by ctx:
+// What goes on in it, all ended by ctx:
 //
 //	callers --calls--> proposals --frames--> loop --MsgStorageAppend--> append --+
 //	transport --messages--> inbox ---------> loop <-----responses in inbox-------+
 //	                                         loop --MsgStorageApply---> apply ---+
 //
 // The loop alone owns the raft.RawNode; it does no I/O but the rare read of a
-// log entry that left memory, and calls no user code. The append goroutine
-// writes and syncs the log, the apply goroutine runs the state machine and
-// answers callers. A follower's calls go to the leader through at most
-// maxForwards forwarding goroutines.
+// log entry that left memory, and calls no user code. It is turned by whichever
+// goroutine brings something, one at a time (see stir), and by one of its own
+// besides. The append goroutine writes and syncs the log, the apply goroutine runs
+// the state machine and answers callers. A follower's calls go to the leader
+// through at most maxForwards forwarding goroutines.
 type Node struct {
 	cfg         Config
 	log         *slog.Logger
@@ -68,7 +69,10 @@ type Node struct {
 	appending   gauge // the append goroutine's
 	applying    gauge // the apply goroutine's
 
-	// The rest belongs to the loop.
+	// What the loop owns, and n.raft, is that of who holds turning.
+	turning sync.Mutex
+	asked   atomic.Bool // there is something to turn for
+
 	loop           loopState
 	lead           leadRun
 	unattached     map[uint64]uint64 // members seen with a storage not yet recorded
@@ -128,6 +132,7 @@ func (n *Node) tearDown() {
 	n.changes.close(stopped)
 	n.forwards.close(stopped)
 	n.tasks.Wait()
+	n.turning.Lock() // for good
 	n.lead.stop()
 	n.open.abandon(errors.Join(ErrStopped, ErrOutcomeUnknown))
 	n.reads.abandon(ErrStopped)
@@ -191,7 +196,7 @@ func (n *Node) Err() error {
 func (n *Node) ReadBarrier(ctx context.Context) (uint64, error) {
 	round, first := n.reads.join()
 	if first {
-		n.inbox.signal()
+		n.stir()
 	}
 	select {
 	case <-round.done:

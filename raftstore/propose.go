@@ -117,10 +117,13 @@ func (n *Node) enqueue(q *callQueue, calls ...*call) error {
 	if err := q.push(calls...); err != nil {
 		return err
 	}
-	if q == &n.forwards.queue {
+	switch {
+	case q == &n.forwards.queue:
 		n.forwards.kick(n)
-	} else {
-		n.inbox.signal()
+	case n.inFlight.Load() < maxAppendsInFlight:
+		n.stir()
+	default:
+		// The append goroutine turns the loop when it is done.
 	}
 	return nil
 }

@@ -24,6 +24,7 @@ func (n *Node) runAppends() {
 			}
 			return
 		}
+		n.stir()
 	}
 }
 
@@ -139,6 +140,7 @@ func (n *Node) runApplies() {
 			}
 			return
 		}
+		n.stir()
 	}
 }
 
