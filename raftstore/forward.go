@@ -1,31 +1,65 @@
 package raftstore
 
 import (
+	"runtime"
 	"sync"
 )
 
-// maxForwards is how many batches of a follower's commands travel to the leader
-// at a time. Commands that come meanwhile form the next batch.
+// maxForwards is how many batches of a follower's commands travel to the leader at
+// a time, at most.
 const maxForwards = 4
 
-// forwarder carries a follower's calls to the leader. It has goroutines only
+// forwarder carries a follower's calls to the leader. A batch leaves at once when
+// none is under way, and otherwise when as many calls wait as are under way: many
+// small batches would cost both members more than they win. It has goroutines only
 // while there are calls.
 type forwarder struct {
 	queue callQueue
 
 	mu      sync.Mutex
-	running int
+	batches int // under way
+	calls   int // in them
 	closed  bool
 }
 
-// kick makes sure that somebody works on the queue.
+// kick sends a batch if it is time for one.
 func (f *forwarder) kick(n *Node) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.running < maxForwards && !f.closed {
-		f.running++
+	if f.enter() {
 		n.tasks.Go(func() { f.run(n) })
 	}
+}
+
+// enter reports whether it is time for another batch, which then counts as under
+// way, with no calls yet.
+func (f *forwarder) enter() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed || f.batches == maxForwards || f.queue.len() < max(f.calls, 1) {
+		return false
+	}
+	f.batches++
+	return true
+}
+
+// run sends batches, one after the other, while it is time for one.
+func (f *forwarder) run(n *Node) {
+	for again := true; again; again = f.enter() {
+		// Callers that are about to run come along.
+		runtime.Gosched()
+		calls := f.queue.take()
+		f.count(0, len(calls))
+		if len(calls) > 0 {
+			n.forward(calls)
+		}
+		f.count(-1, -len(calls))
+	}
+}
+
+func (f *forwarder) count(batches, calls int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.batches += batches
+	f.calls += calls
 }
 
 // close starts no more goroutines and answers what waits with err.
@@ -34,30 +68,6 @@ func (f *forwarder) close(err error) {
 	f.closed = true
 	f.mu.Unlock()
 	f.queue.close(err)
-}
-
-func (f *forwarder) run(n *Node) {
-	for {
-		calls := f.queue.take()
-		if len(calls) == 0 {
-			if f.retire() {
-				return
-			}
-			continue
-		}
-		n.forward(calls)
-	}
-}
-
-// retire ends a runner unless calls came in just now.
-func (f *forwarder) retire() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if !f.queue.empty() {
-		return false
-	}
-	f.running--
-	return true
 }
 
 // forward sends one batch and answers its calls.

@@ -111,12 +111,15 @@ func (q *callQueue) takeUpTo(limit int) []*call {
 	return taken
 }
 
-// empty reports whether nothing waits.
-func (q *callQueue) empty() bool {
+// len returns how many calls wait, those included whose callers have left.
+func (q *callQueue) len() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(q.calls) == 0
+	return len(q.calls)
 }
+
+// empty reports whether nothing waits.
+func (q *callQueue) empty() bool { return q.len() == 0 }
 
 // size returns the bytes that wait.
 func (q *callQueue) size() int64 {
