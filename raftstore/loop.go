@@ -2,6 +2,8 @@ package raftstore
 
 import (
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"go.etcd.io/raft/v3"
@@ -246,10 +248,12 @@ func (n *Node) dispatch(m *raftpb.Message) {
 func (n *Node) handAppend(m *raftpb.Message) {
 	if n.appendsLeft.Load() == 0 && m.GetSnapshot() == nil &&
 		n.raftLog.idle(m.GetEntries(), hardState(m), len(m.GetResponses()) > 0) {
+		responses := m.GetResponses()
 		if h := hardState(m); h != nil {
 			n.raftLog.lastHard = *h
+			responses = slices.DeleteFunc(slices.Clone(responses), n.acks.repeats)
 		}
-		n.release(m.GetResponses())
+		n.release(responses)
 		n.stir()
 		return
 	}
@@ -263,8 +267,35 @@ func (n *Node) handAppend(m *raftpb.Message) {
 	n.appends.push(work{message: m})
 }
 
+// acks remembers the latest acknowledgement of entries. A leader that tells of a
+// new commit index and no entries gets an answer that repeats it, which is for
+// nothing, but wakes the leader for each group. It is left out then. Should the
+// acknowledgement itself have been lost, the leader asks again after the next
+// heartbeat, with no new commit index, and is answered.
+type acks struct {
+	mu              sync.Mutex
+	to, term, index uint64
+}
+
+func (a *acks) note(m *raftpb.Message) {
+	if m.GetType() != raftpb.MsgAppResp || m.GetReject() {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.to, a.term, a.index = m.GetTo(), m.GetTerm(), m.GetIndex()
+}
+
+func (a *acks) repeats(m *raftpb.Message) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return m.GetType() == raftpb.MsgAppResp && !m.GetReject() &&
+		a.to == m.GetTo() && a.term == m.GetTerm() && a.index == m.GetIndex()
+}
+
 // send encodes a message for a peer. The append goroutine uses it too.
 func (n *Node) send(m *raftpb.Message) {
+	n.acks.note(m)
 	n.recorder.message("out", m)
 	data, err := proto.Marshal(m)
 	if err != nil {

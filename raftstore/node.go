@@ -55,6 +55,7 @@ type Node struct {
 	open        openFrames
 	forwards    forwarder
 	reads       readRounds
+	acks        acks
 	applied     watermark
 	leader      leaderBoard
 	status      atomic.Pointer[Status]
