@@ -127,11 +127,13 @@ func TestAFailedStartDoesNotUseUpTheToken(t *testing.T) {
 		if _, err := token.Join(ctx, self(0)); !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatalf("alone it got %v", err)
 		}
-		go func() {
+		var other sync.WaitGroup
+		other.Go(func() {
 			if _, err := token.Join(t.Context(), self(1)); err != nil {
 				t.Error(err)
 			}
-		}()
+		})
+		defer other.Wait()
 		again := self(0)
 		again.Resume = true
 		if got, err := token.Join(t.Context(), again); err != nil || !strings.HasPrefix(got, "n0=") {
