@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -137,14 +138,16 @@ func TestAFollowerDeliversWatchesInOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	const n = 50
-	go func() {
+	var writer sync.WaitGroup
+	defer writer.Wait()
+	writer.Go(func() {
 		for i := range n {
 			_, err := c.members[leader].CreateInOrder(context.Background(), "/q", fmt.Sprint(i), kv.CreateOptions{})
 			if err != nil {
 				t.Error(err)
 			}
 		}
-	}()
+	})
 	i, index := 0, uint64(0)
 	for ev, err := range w.Events {
 		if err != nil {

@@ -92,7 +92,9 @@ func (c *cluster) start(i int, l net.Listener, existing bool) *server {
 		Name: name(i), DataDir: filepath.Join(c.dir, name(i)),
 		PeerListeners: []net.Listener{l}, AdvertisePeerURLs: c.urls[i : i+1],
 		InitialCluster: initial, Existing: existing, AdvertiseClientURLs: []string{fmt.Sprintf("http://client%d:2379", i)},
-		HeartbeatInterval: 20 * time.Millisecond, ElectionTimeout: 200 * time.Millisecond,
+		// Patient, so that nobody else comes to lead while a test asks, which would
+		// leave the outcome of a change open.
+		HeartbeatInterval: 50 * time.Millisecond, ElectionTimeout: time.Second,
 	})
 	if err != nil {
 		c.t.Errorf("open %s: %v", name(i), err)
