@@ -48,6 +48,11 @@ type Config struct {
 	// Programs are files of this machine to be seen in the other one, by their
 	// absolute paths there.
 	Programs map[string]string
+	// Devices are device nodes of this machine that the other one may use, too, by
+	// their absolute paths there.
+	Devices map[string]string
+	// Cmdline is added to what the machine takes for its kernel's command line.
+	Cmdline []string
 }
 
 // File is a file of a machine.
@@ -115,7 +120,7 @@ func (m *Machine) boot(ctx context.Context, c Config) error {
 		return err
 	}
 	defer ready.Close()
-	if err := m.start(c.Programs); err != nil {
+	if err := m.start(c); err != nil {
 		return err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = ready.SetReadDeadline(time.Unix(1, 0)) })
@@ -206,20 +211,25 @@ var masked = []string{
 }
 
 // start starts systemd-nspawn and the goroutine that waits for its end.
-func (m *Machine) start(programs map[string]string) error {
+func (m *Machine) start(c Config) error {
 	// Everything is mounted in a mount namespace and runs in a process namespace
-	// that end with the shell, which becomes systemd-nspawn.
+	// that end with the shell, which becomes systemd-nspawn. What that keeps by the
+	// names of machines it keeps for itself, as others may have one of the same name.
 	const script = `mount -t proc proc /proc && mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/root" && shift &&
-exec systemd-nspawn "$@"`
+mkdir -p /run/systemd/nspawn && mount -t tmpfs tmpfs /run/systemd/nspawn && exec systemd-nspawn "$@"`
 	args := []string{
 		"-c", script, "sh", m.dir,
 		"--directory=" + filepath.Join(m.dir, "root"), "--machine=" + m.name, "--register=no", "--keep-unit",
 		"--private-network", "--notify-ready=yes", "--console=pipe", "--resolv-conf=off", "--timezone=off",
 	}
-	for there, here := range programs {
+	for there, here := range c.Programs {
 		args = append(args, "--bind-ro="+here+":"+there)
 	}
+	for there, here := range c.Devices {
+		args = append(args, "--bind="+here+":"+there)
+	}
 	args = append(args, "--boot", "systemd.unit=lab.target", "systemd.show_status=no", "quiet")
+	args = append(args, c.Cmdline...)
 	cmd := exec.Command("/bin/sh", args...)
 	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+filepath.Join(m.dir, "notify"), "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=0")
 	cmd.Stdout, cmd.Stderr = &m.output, &m.output

@@ -109,6 +109,30 @@ func TestAMachineComesUpFromTheConfigDriveThatTheProgramMade(t *testing.T) {
 	}
 }
 
+// bootUnits are the units that apply configurations as a machine boots, and their
+// names.
+func bootUnits(t *testing.T) (files map[string]machinelab.File, names []string) {
+	t.Helper()
+	const units = "../../cloudconfig/systemd"
+	entries, err := os.ReadDir(units)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files = make(map[string]machinelab.File)
+	for _, e := range entries {
+		text, err := os.ReadFile(filepath.Join(units, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if filepath.Ext(e.Name()) == ".rules" {
+			continue // nobody watches devices in there
+		}
+		files["/usr/lib/systemd/system/"+e.Name()] = machinelab.File{Content: string(text)}
+		names = append(names, strings.Replace(e.Name(), "@", "@a", 1))
+	}
+	return files, names
+}
+
 // A machine that boots has two configurations, of its platform and of its user.
 func TestAMachineAppliesItsConfigurationsAsItBoots(t *testing.T) {
 	t.Parallel()
@@ -119,29 +143,10 @@ func TestAMachineAppliesItsConfigurationsAsItBoots(t *testing.T) {
 		return machinelab.File{Content: "#cloud-config\nwrite_files:\n- {path: /etc/" + name + ", content: " + text + "}\n" +
 			"- {path: /etc/last, content: " + name + "}\n"}
 	}
-	files := map[string]machinelab.File{
-		"/usr/share/oem/cloud-config.yml":      config("platform", "a"),
-		"/var/lib/coreos-install/user_data":    config("user", "b"),
-		"/usr/lib/systemd/system/etcd.service": service(),
-	}
-	units := "../../cloudconfig/systemd"
-	entries, err := os.ReadDir(units)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	for _, e := range entries {
-		text, err := os.ReadFile(filepath.Join(units, e.Name()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if filepath.Ext(e.Name()) == ".rules" {
-			continue // nobody watches devices in there
-		}
-		path := "/usr/lib/systemd/system/" + e.Name()
-		files[path] = machinelab.File{Content: string(text)}
-		names = append(names, strings.Replace(path, "@", "@a", 1))
-	}
+	files, names := bootUnits(t)
+	files["/usr/share/oem/cloud-config.yml"] = config("platform", "a")
+	files["/var/lib/coreos-install/user_data"] = config("user", "b")
+	files["/usr/lib/systemd/system/etcd.service"] = service()
 	m := boot(t, machinelab.Config{
 		Name: "boots", Files: files,
 		Programs: map[string]string{"/usr/bin/coreos-cloudinit": buildCloudinit(t)},
@@ -168,21 +173,3 @@ TimeoutSec=10min
 EnvironmentFile=-/etc/environment
 ExecStart=/usr/bin/coreos-cloudinit -from-configdrive=/media/drive.iso -convert-netconf=debian
 `
-
-func TestTheKernelMountsADriveAndShowsItsNames(t *testing.T) {
-	t.Parallel()
-	if os.Geteuid() != 0 {
-		t.Skip(machinelab.ErrNotRoot)
-	}
-	if known, err := os.ReadFile("/proc/filesystems"); err != nil || !strings.Contains(string(known), "iso9660") {
-		t.Skip("this kernel knows no ISO 9660")
-	}
-	image := makeDrive(t, buildCloudinit(t), driveUserData, driveMetaData, driveInterfaces)
-	at := t.TempDir()
-	// The mount ends with its namespace.
-	out, err := exec.CommandContext(t.Context(), "unshare", "--mount", "sh", "-c",
-		`mount -t iso9660 -o loop,ro "$1" "$2" && cat "$2/openstack/latest/user_data" "$2/openstack/content/0000"`, "sh", image, at).CombinedOutput()
-	if want := driveUserData + driveInterfaces; err != nil || string(out) != want {
-		t.Errorf("got %q (%v), want %q", out, err, want)
-	}
-}
