@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/strakeproject/strake/raftstore"
-	"github.com/strakeproject/strake/raftstore/pebblelog"
 	"github.com/strakeproject/strake/raftstore/raftsim"
 )
 
@@ -24,6 +23,7 @@ type cluster struct {
 	initial []raftstore.InitialMember
 	seen    *record
 	tune    func(*raftstore.Config)
+	openLog openLog
 
 	mu    sync.Mutex
 	hosts []*host
@@ -42,7 +42,7 @@ type host struct {
 }
 
 func newCluster(t testing.TB, names ...string) *cluster {
-	c := &cluster{t: t, net: raftsim.NewNetwork(), seen: newRecord()}
+	c := &cluster{t: t, net: raftsim.NewNetwork(), seen: newRecord(), openLog: logsOfBothKinds}
 	for _, name := range names {
 		c.initial = append(c.initial, raftstore.InitialMember{Name: name, URLs: []string{"sim://" + name}})
 		c.hosts = append(c.hosts, &host{name: name, disk: raftsim.NewDisk()})
@@ -69,7 +69,7 @@ func (c *cluster) names() []string {
 
 // open starts the member on a host's disk.
 func (c *cluster) open(h *host) error {
-	log, err := pebblelog.Open("log", pebblelog.Options{FS: h.disk.PebbleFS()})
+	log, err := c.openLog(h)
 	if err != nil {
 		return err
 	}

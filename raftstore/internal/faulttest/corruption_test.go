@@ -17,7 +17,6 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/strakeproject/strake/raftstore"
-	"github.com/strakeproject/strake/raftstore/pebblelog"
 	"github.com/strakeproject/strake/raftstore/raftsim"
 )
 
@@ -30,20 +29,30 @@ var (
 // time, and cuts files short. The member may refuse to start, or end. If it
 // goes on, it has everything right.
 func TestForgedBytesAreNeverServed(t *testing.T) {
-	outcomes := forgeFiles(t, func(name string) bool { return !strings.HasSuffix(name, ".json") })
-	for _, class := range []string{"log WAL", "log table", "log MANIFEST", "log marker", "state table", "state MANIFEST", "state marker"} {
-		if len(outcomes[class]) == 0 {
-			t.Errorf("there is no %s", class)
-		}
+	for name, kind := range map[string]struct {
+		open    func(*raftsim.Disk) (raftstore.LogStore, error)
+		classes []string
+	}{
+		"seglog":    {openSeglog, []string{"log segment", "log marker"}},
+		"pebblelog": {openPebblelog, []string{"log WAL", "log table", "log MANIFEST", "log marker"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			outcomes := forgeFiles(t, logsOfKind(kind.open), func(name string) bool { return !strings.HasSuffix(name, ".json") })
+			for _, class := range append(kind.classes, "state table", "state MANIFEST", "state marker") {
+				if len(outcomes[class]) == 0 {
+					t.Errorf("there is no %s", class)
+				}
+			}
+		})
 	}
 }
 
 // forgeFiles forges the files of a victim that are wanted, in turn. It returns
 // what became of it, by class of the file.
-func forgeFiles(t *testing.T, want func(name string) bool) map[string]map[string]int {
+func forgeFiles(t *testing.T, logs openLog, want func(name string) bool) map[string]map[string]int {
 	rng := rand.New(rand.NewPCG(*forgeSeed, 3))
 	var v *victim
-	synctest.Test(t, func(t *testing.T) { v = newVictim(t) })
+	synctest.Test(t, func(t *testing.T) { v = newVictim(t, logs) })
 	outcomes := make(map[string]map[string]int)
 	for _, name := range v.files(t, "/") {
 		if !want(name) {
@@ -87,8 +96,9 @@ type victim struct {
 	status raftstore.Status
 }
 
-func newVictim(t *testing.T) *victim {
+func newVictim(t *testing.T, logs openLog) *victim {
 	c := newCluster(t, "a", "b", "c")
+	c.openLog = logs
 	c.tune = func(cfg *raftstore.Config) {
 		cfg.LogRetainBytes, cfg.LogCapBytes = 4<<10, 16<<10
 		cfg.FlushBytes, cfg.FlushInterval = 16<<10, 5*time.Second
@@ -165,6 +175,12 @@ func classOf(name string) string {
 	switch {
 	case strings.HasSuffix(kind, ".log"):
 		kind = "WAL"
+	case strings.HasSuffix(kind, ".seg"):
+		kind = "segment"
+	case strings.HasSuffix(kind, ".spare"):
+		kind = "spare"
+	case kind == "seglog":
+		kind = "marker"
 	case strings.HasSuffix(kind, ".sst"):
 		kind = "table"
 	case strings.HasPrefix(kind, "MANIFEST"):
@@ -248,7 +264,7 @@ func syncParent(d *raftsim.Disk, name string) error {
 // serve starts the member on a forged disk. It returns what became of it, and
 // an error if it has not what it should have and does not say so.
 func (v *victim) serve(t *testing.T, d *raftsim.Disk) (outcome string, err error) {
-	log, err := pebblelog.Open("log", pebblelog.Options{FS: d.PebbleFS()})
+	log, err := v.c.openLog(&host{disk: d})
 	if err != nil {
 		return "log refused", nil //nolint:nilerr // that is fine
 	}

@@ -15,7 +15,7 @@ import (
 // TestForgedIdentityIsRefused changes each byte of the files by which a member
 // knows who it is and what it has installed.
 func TestForgedIdentityIsRefused(t *testing.T) {
-	outcomes := forgeFiles(t, func(name string) bool { return strings.HasSuffix(name, ".json") })
+	outcomes := forgeFiles(t, logsOfKind(openSeglog), func(name string) bool { return strings.HasSuffix(name, ".json") })
 	for _, class := range []string{"identity.json", "current.json"} {
 		for outcome, n := range outcomes[class] {
 			if outcome != "refused" {
@@ -29,7 +29,7 @@ func TestForgedIdentityIsRefused(t *testing.T) {
 // from a member and gives it back.
 func TestAMemberThatLostAFileRefusesToStartAndLosesNoOther(t *testing.T) {
 	var v *victim
-	synctest.Test(t, func(t *testing.T) { v = newVictim(t) })
+	synctest.Test(t, func(t *testing.T) { v = newVictim(t, logsOfKind(openSeglog)) })
 	for _, part := range []string{"member/identity.json", "member/current.json", "log"} {
 		synctest.Test(t, func(t *testing.T) {
 			d := v.disk

@@ -1,4 +1,4 @@
-package pebblelog_test
+package logtest
 
 import (
 	"errors"
@@ -7,46 +7,44 @@ import (
 	"testing"
 
 	"github.com/strakeproject/strake/raftstore"
-	"github.com/strakeproject/strake/raftstore/pebblelog"
 	"github.com/strakeproject/strake/raftstore/raftsim"
 )
 
-// TestAFailingDiskEndsTheStoreAndNotTheProcess fails one operation and lets all
+// AFailingDiskEndsTheStoreAndNotTheProcess fails one operation and lets all
 // later ones succeed, which must not help: what is written after a failure, as
 // after a sync that failed, may follow on a gap.
-func TestAFailingDiskEndsTheStoreAndNotTheProcess(t *testing.T) {
-	for _, kind := range []raftsim.OpKind{raftsim.OpCreate, raftsim.OpWrite, raftsim.OpSync, raftsim.OpSyncDir, raftsim.OpRename} {
-		t.Run(string(kind), func(t *testing.T) {
-			reached := 0
-			for after := 0; failOnce(t, raftsim.Fault{Kind: kind, After: after, Times: 1, Err: syscall.EIO}); after += 1 + after/8 {
-				reached++
-			}
-			t.Logf("failed at %d different operations", reached)
-			if reached == 0 {
-				t.Errorf("the store has no %s", kind)
-			}
-		})
+func AFailingDiskEndsTheStoreAndNotTheProcess(t *testing.T, k Kind) {
+	for _, errno := range []syscall.Errno{syscall.EIO, syscall.ENOSPC} {
+		for _, kind := range []raftsim.OpKind{raftsim.OpCreate, raftsim.OpWrite, raftsim.OpSync, raftsim.OpSyncDir, raftsim.OpRename} {
+			t.Run(errno.Error()+"/"+string(kind), func(t *testing.T) {
+				reached := 0
+				for after := 0; failOnce(t, k, raftsim.Fault{Kind: kind, After: after, Times: 1, Err: errno}); after += 1 + after/8 {
+					reached++
+				}
+				t.Logf("failed at %d different operations", reached)
+				if reached == 0 {
+					t.Errorf("the store has no %s", kind)
+				}
+			})
+		}
 	}
 }
 
 // failOnce has a store filled until it fails. It reports whether the fault hit.
-func failOnce(t *testing.T, f raftsim.Fault) (hit bool) {
+func failOnce(t *testing.T, k Kind, f raftsim.Fault) (hit bool) {
 	t.Helper()
 	d := raftsim.NewDisk()
-	open := func() (raftstore.LogStore, error) {
-		return pebblelog.Open("log", pebblelog.Options{FS: d.PebbleFS()})
-	}
 	d.Inject(f)
-	store, err := open()
+	store, err := k.Open(d)
 	if err != nil {
-		if !errors.Is(err, syscall.EIO) {
-			t.Fatalf("open with %+v: %v, want EIO", f, err)
+		if !errors.Is(err, f.Err) {
+			t.Fatalf("open with %+v: %v, want its error", f, err)
 		}
 		d.Crash(0, nil)
-		if store, err = open(); err != nil {
+		if store, err = k.Open(d); err != nil {
 			t.Fatalf("open after a failure in open with %+v: %v", f, err)
 		}
-		store.Close()
+		mustClose(t, store)
 		return true
 	}
 	rec, err := raftsim.RecordLog(store)
@@ -60,16 +58,16 @@ func failOnce(t *testing.T, f raftsim.Fault) (hit bool) {
 		err = rec.Append(raftstore.LogGroup{Hard: &raftstore.HardState{Term: 99}}, true)
 	}
 	if err != nil {
-		if !errors.Is(err, syscall.EIO) {
-			t.Fatalf("append with %+v: %v, want EIO", f, err)
+		if !errors.Is(err, f.Err) {
+			t.Fatalf("append with %+v: %v, want its error", f, err)
 		}
-		if again := rec.Append(raftstore.LogGroup{Hard: &raftstore.HardState{Term: 100}}, true); !errors.Is(again, syscall.EIO) {
-			t.Fatalf("append after a failure with %+v: %v, want EIO", f, again)
+		if again := rec.Append(raftstore.LogGroup{Hard: &raftstore.HardState{Term: 100}}, true); !errors.Is(again, f.Err) {
+			t.Fatalf("append after a failure with %+v: %v, want the same", f, again)
 		}
 	}
-	store.Close()
+	_ = store.Close() // which fails if the disk did
 	d.Crash(0, nil)
-	survivor, errOpen := open()
+	survivor, errOpen := k.Open(d)
 	if errOpen != nil {
 		t.Fatalf("open after %+v: %v", f, errOpen)
 	}
@@ -80,8 +78,14 @@ func failOnce(t *testing.T, f raftsim.Fault) (hit bool) {
 	return err != nil
 }
 
-// fill appends and trims until done says false, past several rotations of
-// Pebble's files.
+func mustClose(t *testing.T, store raftstore.LogStore) {
+	t.Helper()
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// fill appends and trims until done says false, past several changes of files.
 func fill(log raftstore.LogStore, done func(error) bool) {
 	for i := range uint64(40) {
 		g := raftstore.LogGroup{
@@ -97,12 +101,10 @@ func fill(log raftstore.LogStore, done func(error) bool) {
 	}
 }
 
-func TestNothingIsWrittenAfterAFailedSync(t *testing.T) {
+// NothingIsWrittenAfterAFailedSync is about what its name says.
+func NothingIsWrittenAfterAFailedSync(t *testing.T, k Kind) {
 	d := raftsim.NewDisk()
-	store, err := pebblelog.Open("log", pebblelog.Options{FS: d.PebbleFS()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	store := k.open(t, d)
 	fill(store, func(err error) bool { return err == nil })
 	var ops atomic.Int64
 	d.Inject(raftsim.Fault{Kind: raftsim.OpSync, Times: 1, Err: syscall.EIO})
@@ -114,7 +116,7 @@ func TestNothingIsWrittenAfterAFailedSync(t *testing.T) {
 		t.Logf("%+v", op)
 	})
 	fill(store, func(error) bool { return true })
-	store.Close()
+	_ = store.Close() // the error again
 	if n := ops.Load(); n != 0 {
 		t.Errorf("%d operations changed the disk after its failure, want none", n)
 	}

@@ -1,0 +1,3 @@
+// Package logtest holds what every raftstore.LogStore has to do, as tests for
+// those of this module.
+package logtest
