@@ -1,6 +1,7 @@
 package cloudconfig_test
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"strings"
@@ -10,22 +11,26 @@ import (
 )
 
 // BenchmarkParseAndValidate reads a configuration of 64 KiB: with many files of
-// a page each, and with a thousand of one line.
+// a page each, with a thousand of one line, and the latter when addresses have to be
+// put in, so that it is another text to parse than to validate.
 func BenchmarkParseAndValidate(b *testing.B) {
 	for _, c := range []struct {
 		name  string
 		lines int
+		ip    string // in the place of addresses to put in
 	}{
-		{"pages", 40}, {"lines", 1},
+		{"pages", 40, "10.0.0.1"}, {"lines", 1, "10.0.0.1"}, {"addresses", 1, "$private_ipv4"},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			data := largeConfig(b, c.lines)
+			data := bytes.ReplaceAll(largeConfig(b, c.lines), []byte("$private_ipv4"), []byte(c.ip))
+			data = bytes.ReplaceAll(data, []byte("$public_ipv4"), []byte(c.ip))
 			b.SetBytes(int64(len(data)))
 			for b.Loop() {
-				if report := cloudconfig.Validate(data); len(report) > 0 {
+				draft := cloudconfig.NewDraft(data)
+				if report := draft.Report(); len(report) > 0 {
 					b.Fatal(report)
 				}
-				if _, err := cloudconfig.Parse(data); err != nil {
+				if _, err := draft.Read(cloudconfig.Addresses{}); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -112,9 +112,5 @@ type DropIn struct {
 // carried out; the Config is then nil. Everything else that is wrong is left
 // out of the Config and named by [Validate].
 func Parse(data []byte) (*Config, error) {
-	d := decode(data)
-	if d.err != nil {
-		return nil, d.err
-	}
-	return &d.config, nil
+	return decode(data).parsed()
 }

@@ -80,12 +80,22 @@ func decode(data []byte) *decoder {
 	return d
 }
 
+// parsed is the Config, or why there is none.
+func (d *decoder) parsed() (*Config, error) {
+	if d.err != nil {
+		return nil, d.err
+	}
+	return &d.config, nil
+}
+
 // document returns the root of the first YAML document; nil if it is empty.
 func document(data []byte) (*yaml.Node, *Error) {
 	if kind := KindOf(data); kind != KindCloudConfig {
 		return nil, kindError(data, kind)
 	}
-	data = bytes.ReplaceAll(data, []byte("\r"), nil) // wherever they come from, lines end in LF
+	if bytes.IndexByte(data, '\r') >= 0 { // wherever they come from, lines end in LF
+		data = bytes.ReplaceAll(data, []byte("\r"), nil)
+	}
 	lines := countLines(data)
 	var doc yaml.Node
 	if err := yaml.Unmarshal(data, &doc); err != nil {
@@ -120,7 +130,10 @@ func (d *decoder) mapping(n *yaml.Node, path string, fields []field) {
 	for _, p := range d.pairs(n) {
 		key := follow(p.key)
 		at := place{name: normalize(key.Value), line: p.key.Line, column: p.key.Column, value: follow(p.value)}
-		at.path = strings.TrimPrefix(path+"."+at.name, ".")
+		at.path = at.name
+		if path != "" {
+			at.path = path + "." + at.name
+		}
 		if f := lookup(fields, at.name); f != nil {
 			d.field(f, at)
 		} else {
@@ -168,23 +181,37 @@ type pair struct{ key, value *yaml.Node }
 // pairs returns the entries of mapping n: first what merge keys bring in and n
 // does not say itself, then its own in the order of the text.
 func (d *decoder) pairs(n *yaml.Node) []pair {
-	var own, merged []pair
-	said := map[string]bool{}
+	own := make([]pair, 0, len(n.Content)/2)
+	var merges []pair
 	for i := 0; i+1 < len(n.Content); i += 2 {
-		if n.Content[i].ShortTag() == "!!merge" {
+		p := pair{n.Content[i], n.Content[i+1]}
+		if p.key.ShortTag() == "!!merge" {
+			merges = append(merges, p)
 			continue
 		}
-		if !d.visit(n.Content[i]) || !d.visit(n.Content[i+1]) {
+		if !d.visit(p.key) || !d.visit(p.value) {
 			return nil
 		}
-		own = append(own, pair{n.Content[i], n.Content[i+1]})
-		said[normalize(follow(n.Content[i]).Value)] = true
+		own = append(own, p)
 	}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		if n.Content[i].ShortTag() != "!!merge" || !d.visit(n.Content[i]) {
+	if len(merges) == 0 {
+		return own
+	}
+	return append(d.merged(merges, own), own...)
+}
+
+// merged returns what merge keys bring in that own does not say.
+func (d *decoder) merged(merges, own []pair) []pair {
+	said := map[string]bool{}
+	for _, p := range own {
+		said[normalize(follow(p.key).Value)] = true
+	}
+	var merged []pair
+	for _, merge := range merges {
+		if !d.visit(merge.key) {
 			continue
 		}
-		for _, source := range d.mergeSources(n.Content[i+1]) {
+		for _, source := range d.mergeSources(merge.value) {
 			for _, p := range d.pairs(source) {
 				if name := normalize(follow(p.key).Value); !said[name] {
 					merged = append(merged, p)
@@ -193,7 +220,7 @@ func (d *decoder) pairs(n *yaml.Node) []pair {
 			}
 		}
 	}
-	return append(merged, own...)
+	return merged
 }
 
 // mergeSources returns the mappings that the value of a merge key names.

@@ -122,6 +122,9 @@ func flattened(data []byte) bool {
 // what somebody wrote for lines left out.
 func elision(data []byte) *Error {
 	const marker = "..."
+	if !bytes.Contains(data, []byte("\n"+marker)) {
+		return nil
+	}
 	at, n, begun := 0, 0, false
 	for line := range bytes.Lines(data) {
 		n++

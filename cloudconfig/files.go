@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -33,18 +34,21 @@ type fileText struct {
 // fileTexts takes write_files.
 func fileTexts() target {
 	return target{want: "[]struct", take: func(d *decoder, at place) bool {
+		var f fileText
+		fields := []field{ // of one item after the other
+			{key: "path", to: placed(&f.pathAt, text(&f.path))},
+			{key: "content", to: placed(&f.contentAt, text(&f.content))},
+			{key: "encoding", to: text(&f.encoding), valid: validEncoding},
+			{key: "permissions", to: text(&f.permissions), valid: validPermissions, check: checkPermissions},
+			{key: "owner", to: text(&f.owner), check: checkOneLine},
+		}
+		d.files = slices.Grow(d.files, len(at.value.Content))
 		return d.items(at, func() { d.files = nil }, func(item place) bool {
 			if item.value.Kind != yaml.MappingNode {
 				return false
 			}
-			f := fileText{at: item, contentAt: item, pathAt: item}
-			d.mapping(item.value, item.path, []field{
-				{key: "path", to: placed(&f.pathAt, text(&f.path))},
-				{key: "content", to: placed(&f.contentAt, text(&f.content))},
-				{key: "encoding", to: text(&f.encoding), valid: validEncoding},
-				{key: "permissions", to: text(&f.permissions), valid: validPermissions, check: checkPermissions},
-				{key: "owner", to: text(&f.owner), check: checkOneLine},
-			})
+			f = fileText{at: item, contentAt: item, pathAt: item}
+			d.mapping(item.value, item.path, fields)
 			d.files = append(d.files, f)
 			return true
 		}, "struct")
@@ -66,7 +70,9 @@ func (at place) key(item place, name string) place {
 
 // finishFiles makes the Config's files of the items of write_files.
 func (d *decoder) finishFiles() {
-	for _, f := range d.files {
+	d.config.WriteFiles = slices.Grow(d.config.WriteFiles, len(d.files))
+	for i := range d.files {
+		f := &d.files[i]
 		name := path.Join("/", f.path)
 		if name == "/" {
 			d.refuse(rulePaths, f.pathAt.key(f.at, "path"), fmt.Sprintf("%q does not name a file", f.path))

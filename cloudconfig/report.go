@@ -2,7 +2,6 @@ package cloudconfig
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 )
@@ -71,28 +70,10 @@ func (r Report) MarshalJSON() ([]byte, error) {
 // compressed or encoded are those of the part.
 // Wherever [Read] or [Parse] fails, the report has an entry of [SeverityError],
 // unless it is a substituted address that broke the text.
-func Validate(data []byte) Report {
-	parts, err := Unpack(data)
-	if e, ok := errors.AsType[*Error](err); ok {
-		return Report{{Severity: SeverityError, Line: e.Line, Column: e.Column, Message: e.Reason}}
-	}
-	var report Report
-	for _, p := range parts {
-		for _, entry := range p.validate() {
-			report = append(report, p.place(entry))
-		}
-	}
-	return report
-}
+func Validate(data []byte) Report { return NewDraft(data).Report() }
 
-func (p Part) validate() Report {
-	switch p.Kind {
-	case KindEmpty, KindScript, KindIgnition:
-		return nil
-	case KindUnknown:
-		return Report{{Severity: SeverityError, Line: 1, Message: unknownKind}}
-	}
-	d := decode([]byte(p.Text))
+// report is what the walk through a text has found.
+func (d *decoder) report() Report {
 	if d.syntax {
 		return Report{{Severity: SeverityError, Line: d.err.Line, Column: d.err.Column, Message: d.err.Reason}}
 	}

@@ -1,7 +1,6 @@
 package cloudconfig
 
 import (
-	"fmt"
 	"math"
 	"strconv"
 
@@ -114,12 +113,14 @@ func texts(to *[]string) target {
 // returns for it; items that are no mapping are left out.
 func structs[T any](to *[]T, of func(*T) []field) target {
 	return target{want: "[]struct", take: func(d *decoder, at place) bool {
+		var v T
+		fields := of(&v) // of one item after the other
 		return d.items(at, func() { *to = nil }, func(item place) bool {
 			if item.value.Kind != yaml.MappingNode {
 				return false
 			}
-			var v T
-			d.mapping(item.value, item.path, of(&v))
+			v = *new(T)
+			d.mapping(item.value, item.path, fields)
 			*to = append(*to, v)
 			return true
 		}, "struct")
@@ -150,9 +151,10 @@ func (d *decoder) items(at place, empty func(), take func(place) bool, want stri
 		if !d.visit(n) {
 			return true
 		}
+		number := "[" + strconv.Itoa(i) + "]"
 		item := place{
-			name: fmt.Sprintf("%s[%d]", at.name, i),
-			path: fmt.Sprintf("%s[%d]", at.path, i),
+			name: at.name + number,
+			path: at.path + number,
 			line: n.Line, column: n.Column,
 			value: follow(n),
 		}

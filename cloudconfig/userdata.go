@@ -26,35 +26,7 @@ type UserData struct {
 type Script string
 
 // Read unpacks user-data, substitutes addresses in each part and parses it.
-func Read(data []byte, a Addresses) (*UserData, error) {
-	parts, err := Unpack(data)
-	if err != nil {
-		return nil, err
-	}
-	u := &UserData{Config: &Config{}}
-	var configs []*Config
-	for _, p := range parts {
-		text, unknown := Substitute(p.Text, a)
-		for _, entry := range unknown {
-			u.Unknown = append(u.Unknown, p.place(entry))
-		}
-		switch kind := KindOf([]byte(text)); kind {
-		case KindEmpty:
-		case KindScript:
-			u.Scripts = append(u.Scripts, Script(text))
-		case KindIgnition:
-			u.Ignition = true
-		default:
-			c, err := Parse([]byte(text))
-			if err != nil {
-				return nil, p.locate(err)
-			}
-			configs = append(configs, c)
-		}
-	}
-	u.Config = Merge(configs...)
-	return u, nil
-}
+func Read(data []byte, a Addresses) (*UserData, error) { return NewDraft(data).Read(a) }
 
 // Part is one text of the user-data, free of all wrapping.
 type Part struct {

@@ -14,14 +14,14 @@ import (
 )
 
 // writeDrive writes a source's data onto a config drive.
-func (p *program) writeDrive(data []byte, meta *datasource.Metadata) error {
+func (p *program) writeDrive(meta *datasource.Metadata) error {
 	if p.failed {
 		return fmt.Errorf("%s is not written", p.WriteConfigDrive)
 	}
 	if err := sound(p.out.UserData); err != nil {
 		return fmt.Errorf("user-data: %w", err)
 	}
-	d := configdrive.Drive{UserData: data, Hostname: cmp.Or(p.Hostname, meta.Hostname), SSHKeys: meta.SSHKeys}
+	d := configdrive.Drive{UserData: p.data, Hostname: cmp.Or(p.Hostname, meta.Hostname), SSHKeys: meta.SSHKeys}
 	if meta.Network.Format == datasource.FormatDebian {
 		d.Network = meta.Network.Data
 	}

@@ -27,6 +27,8 @@ type program struct {
 	cli
 	stdout io.Writer
 	log    *slog.Logger
+	data   []byte // the user-data; none if they could not be fetched
+	draft  *cloudconfig.Draft
 	// failed is true if user-data could not be fetched or understood. What else
 	// there is is applied all the same.
 	failed bool
@@ -44,7 +46,7 @@ func (p *program) run(ctx context.Context) int {
 	if err != nil {
 		return p.fail(err)
 	}
-	data := p.userData(ctx, source)
+	p.userData(ctx, source)
 	if p.Validate {
 		return p.validated()
 	}
@@ -54,9 +56,9 @@ func (p *program) run(ctx context.Context) int {
 		return p.fail(fmt.Errorf("%s: %w", noMetadata, err))
 	}
 	if p.WriteConfigDrive != "" {
-		return p.status(p.writeDrive(data, meta))
+		return p.status(p.writeDrive(meta))
 	}
-	return p.status(p.bring(ctx, source, data, meta))
+	return p.status(p.bring(ctx, source, meta))
 }
 
 // fail logs an error that ends the run.
@@ -84,21 +86,20 @@ func (p *program) status(err error) int {
 }
 
 // userData fetches the user-data and reports on it.
-func (p *program) userData(ctx context.Context, source datasource.Source) []byte {
+func (p *program) userData(ctx context.Context, source datasource.Source) {
 	p.out.Source = source.Type()
 	p.log.Info(fmt.Sprintf("Fetching user-data from datasource of type %q", source.Type()))
-	data, err := source.UserData(ctx)
-	if err != nil {
-		p.failed = true
+	var err error
+	if p.data, err = source.UserData(ctx); err != nil {
+		p.failed, p.data = true, nil
 		p.out.Error = fmt.Sprintf("Failed fetching user-data from datasource: %v. Continuing...", err)
 		p.log.Error(p.out.Error)
-		return nil
 	}
-	p.out.UserData = cloudconfig.Validate(data)
+	p.draft = cloudconfig.NewDraft(p.data)
+	p.out.UserData = p.draft.Report()
 	for _, entry := range p.out.UserData {
 		p.log.Info(entry.String())
 	}
-	return data
 }
 
 // validated ends a run that only reports.
@@ -116,9 +117,9 @@ func (p *program) validated() int {
 var errIgnition = errors.New("the user-data is an Ignition config")
 
 // bring brings the machine, or the image, up to date.
-func (p *program) bring(ctx context.Context, source datasource.Source, data []byte, meta *datasource.Metadata) error {
+func (p *program) bring(ctx context.Context, source datasource.Source, meta *datasource.Metadata) error {
 	addresses := meta.Addresses.Or(cloudconfig.ReadAddresses(os.Getenv))
-	user, err := p.read(data, addresses)
+	user, err := p.read(addresses)
 	if err != nil {
 		return err
 	}
@@ -163,13 +164,13 @@ func (p *program) bring(ctx context.Context, source datasource.Source, data []by
 func (p *program) image() bool { return filepath.Clean(p.Root) != "/" }
 
 // read parses the user-data. What cannot be parsed counts as none.
-func (p *program) read(data []byte, addresses cloudconfig.Addresses) (*cloudconfig.UserData, error) {
-	if kind := cloudconfig.KindOf(data); kind != cloudconfig.KindEmpty {
+func (p *program) read(addresses cloudconfig.Addresses) (*cloudconfig.UserData, error) {
+	if kind := cloudconfig.KindOf(p.data); kind != cloudconfig.KindEmpty {
 		p.log.Info(fmt.Sprintf("Parsing user-data as %s", kind))
 	}
-	user, err := cloudconfig.Read(data, addresses)
+	user, err := p.draft.Read(addresses)
 	if err != nil {
-		p.unreadable(data, err)
+		p.unreadable(err)
 		return &cloudconfig.UserData{Config: &cloudconfig.Config{}}, nil
 	}
 	if user.Ignition {
@@ -184,12 +185,12 @@ func (p *program) read(data []byte, addresses cloudconfig.Addresses) (*cloudconf
 
 // unreadable says why user-data counts as none: where the original says it, too,
 // which is not always the log.
-func (p *program) unreadable(data []byte, err error) {
+func (p *program) unreadable(err error) {
 	p.failed = true
 	text := fmt.Sprintf("Failed to parse user-data: %v", err)
-	_, wrapping := cloudconfig.Unpack(data)
+	_, wrapping := cloudconfig.Unpack(p.data)
 	switch {
-	case wrapping != nil && cloudconfig.KindOf(data) == cloudconfig.KindGzip:
+	case wrapping != nil && cloudconfig.KindOf(p.data) == cloudconfig.KindGzip:
 		text = fmt.Sprintf("Failed decompressing user-data from datasource: %v. Continuing...", err)
 		p.log.Error(text)
 	case p.Report == "text":
