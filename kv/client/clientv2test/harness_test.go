@@ -150,7 +150,7 @@ func (s server) wait(t *testing.T, c client.Client) {
 
 // within bounds what should not take long.
 func within(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
