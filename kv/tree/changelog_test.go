@@ -1,8 +1,12 @@
 package tree_test
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -73,4 +77,63 @@ func checkHistory(t *testing.T, tr *tree.Tree, from uint64, want []kv.Event) {
 			return
 		}
 	}
+}
+
+// TestForgottenEventsLeaveTheDisk writes much more than history may keep, and looks
+// at the files.
+func TestForgottenEventsLeaveTheDisk(t *testing.T) {
+	const kept, values, bytes = 1 << 20, 400, 20_000
+	dir := t.TempDir()
+	cfg := tree.Config{}.WithMemTable(512 << 10).WithLimits(tree.Limits{Events: 64, Bytes: kept})
+	tr, _ := open(t, cfg, dir)
+	noise := rand.NewChaCha8([32]byte{})
+	value := make([]byte, bytes)
+	var apart int
+	for i := range values {
+		_, _ = noise.Read(value)
+		c := tree.Command{Op: tree.OpSet, Key: "/a", Value: string(value)}
+		pos := raftstore.Position{Index: uint64(i + 1), Term: 1}
+		apply(t, tr, batch{cmds: []raftstore.Command{{Index: pos.Index, Stamp: int64(i) * 1e9, Data: c.Encode()}}, pos: pos})
+		if i == values/2 {
+			if err := tr.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			_, apart = diskUse(t, dir)
+		}
+	}
+	if apart < 10*bytes {
+		t.Errorf("%d bytes of events are kept apart from their keys", apart)
+	}
+	if err := tr.Compact(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := tr.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if all, apart := diskUse(t, dir); all > 2*kept || apart == 0 {
+		t.Errorf("after events of %d bytes: %d bytes on disk, %d of them apart; history keeps %d", 2*values*bytes, all, apart, kept)
+	}
+}
+
+// diskUse adds up the files in dir, and those that hold what is kept apart.
+func diskUse(t *testing.T, dir string) (all, apart int) {
+	t.Helper()
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		info, err := f.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // removed meanwhile
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		all += int(info.Size())
+		if filepath.Ext(f.Name()) == ".blob" {
+			apart += int(info.Size())
+		}
+	}
+	return all, apart
 }

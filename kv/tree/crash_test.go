@@ -3,8 +3,10 @@ package tree_test
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"reflect"
+	"strings"
 	"sync"
 	"testing"
 
@@ -81,6 +83,7 @@ var small = tree.Config{}.WithLimits(little).WithFewNodes(2).WithMemTable(64 << 
 // while commands are applied, and looks at what crashes in the midst of that
 // leave.
 func TestACrashAtAnyMomentLeavesAPrefix(t *testing.T) {
+	apart := 0
 	for seed := range uint64(8) {
 		r := rand.New(rand.NewPCG(seed, 3))
 		batches := randomBatches(seed, 250, 12)
@@ -143,6 +146,7 @@ func TestACrashAtAnyMomentLeavesAPrefix(t *testing.T) {
 			t.Errorf("seed %d: no crash", seed)
 		}
 		for i, cr := range c.crashes {
+			apart += countApart(t, cr)
 			got, pos := open(t, small.WithFS(cr.fs), cr.dir)
 			if pos.Index < cr.durable {
 				t.Errorf("seed %d, crash %d: the tree is at %d, and said that %d was durable", seed, i, pos.Index, cr.durable)
@@ -153,4 +157,23 @@ func TestACrashAtAnyMomentLeavesAPrefix(t *testing.T) {
 			got.Close()
 		}
 	}
+	if apart == 0 {
+		t.Error("no crash left events that are kept apart from their keys")
+	}
+}
+
+// countApart counts the files of what is kept apart.
+func countApart(t *testing.T, cr crash) int {
+	t.Helper()
+	names, err := cr.fs.List(cr.dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, name := range names {
+		if strings.HasSuffix(name, ".blob") {
+			n++
+		}
+	}
+	return n
 }

@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -133,7 +134,34 @@ func (t *Tree) options() *pebble.Options {
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
+	o.Experimental.SpanPolicyFunc = storagePolicy
+	o.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy {
+		return pebble.ValueSeparationPolicy{
+			Enabled: true, MinimumSize: apartBytes, MaxBlobReferenceDepth: 10,
+			TargetGarbageRatio: 1, // a file's events go all at about the same time
+		}
+	}
 	return o
+}
+
+// apartBytes is how large a record of the changelog must be to be kept apart from
+// its key.
+const apartBytes = 128
+
+// storagePolicy has the changelog written once: compactions move its keys, and
+// leave what the keys stand for where it is until it is forgotten. It also gives
+// each of its files to the changelog alone or to other tables alone, so that those
+// of forgotten events go whole.
+func storagePolicy(start []byte) (pebble.SpanPolicy, []byte, error) {
+	together := pebble.SpanPolicy{ValueStoragePolicy: pebble.ValueStorageLowReadLatency}
+	begin, end := []byte{tableEvent}, tableEnd(tableEvent)
+	switch {
+	case bytes.Compare(start, begin) < 0:
+		return together, begin, nil
+	case bytes.Compare(start, end) < 0:
+		return pebble.SpanPolicy{}, end, nil
+	}
+	return together, nil, nil
 }
 
 // orderedFS makes the files of a directory durable before a marker that names

@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"time"
@@ -74,3 +75,8 @@ func IsClean(key string) bool { return isClean(key) }
 
 // Cached returns how many bytes the record cache takes.
 func (t *Tree) Cached() int64 { return t.cache.bytes }
+
+// Compact rewrites all there is.
+func (t *Tree) Compact(ctx context.Context) error {
+	return t.db.Compact(ctx, []byte{0}, []byte{0xff}, false)
+}
