@@ -90,7 +90,7 @@ func (r *optionReader) unknownKeys() {
 			continue
 		}
 		text := fmt.Sprintf("unrecognized requirement in [%s] section: %q", fleetSection, o.Name)
-		if meant := suggest(o.Name, known); meant != "" {
+		if meant := Suggest(o.Name, known); meant != "" {
 			text += fmt.Sprintf(", did you mean %q?", meant)
 		}
 		r.warn(o.Name, r.file.line(i), text)

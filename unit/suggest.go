@@ -2,12 +2,18 @@ package unit
 
 import "strings"
 
-// suggest returns the word that was most likely meant by one that is none of
-// words; empty if none comes near.
-func suggest(word string, words []string) string {
+// Suggest returns the one of words that was most likely meant by a word that is
+// none of them: the first with the fewest letters to insert, drop, replace or swap
+// with the next, which may be a third of the word's, and one in any case. It is
+// empty if none comes as near as that. Case makes no difference.
+func Suggest(word string, words []string) string {
 	best, least := "", max(1, len(word)/3)+1
+	word = strings.ToLower(word)
 	for _, w := range words {
-		if d := editDistance(strings.ToLower(word), strings.ToLower(w)); d < least {
+		if max(len(w)-len(word), len(word)-len(w)) >= least {
+			continue // so many letters to insert or drop alone
+		}
+		if d := editDistance(word, strings.ToLower(w)); d < least {
 			best, least = w, d
 		}
 	}
