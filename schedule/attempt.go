@@ -211,7 +211,7 @@ func (s *Scheduler) inPack(groups []group) bool {
 // crowdedOut reports whether a group that could be on some machine has none,
 // and that may be the fault of how the others were placed.
 func (s *Scheduler) crowdedOut(groups []group) bool {
-	if len(s.placed) == 0 || len(s.pending) == 0 {
+	if len(s.placed) == 0 || s.pending.n == 0 {
 		return false
 	}
 	return slices.ContainsFunc(groups, func(g group) bool {
@@ -227,7 +227,7 @@ func (s *Scheduler) assess() attempt {
 	for _, u := range s.placed {
 		a.places = append(a.places, placement{u, u.at, u.part, u.spec.Given})
 	}
-	for _, u := range s.pending {
+	for u := range s.pending.all {
 		a.unplaced = append(a.unplaced, u.spec.Priority)
 	}
 	slices.SortFunc(a.unplaced, func(x, y int) int { return cmp.Compare(y, x) })

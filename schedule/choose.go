@@ -1,7 +1,6 @@
 package schedule
 
 import (
-	"iter"
 	"math/bits"
 	"slices"
 )
@@ -39,18 +38,18 @@ func (s *Scheduler) scan(mask bitset, q *parcel) rank {
 }
 
 // sharesOf returns what shares a parcel takes of a nominal capacity, in buf.
-func (l *ledger) sharesOf(q *parcel, nominal []int64, buf []int32) []int32 {
-	buf = buf[:0]
-	for r := range l.names {
-		n, whole := int32(0), int64(0)
+func (l *ledger) sharesOf(q *parcel, nominal []int64, buf []uint64) []uint64 {
+	buf = append(buf[:0], make([]uint64, l.width/lanesPerWord)...)
+	for r, n := range q.weighed {
+		if n <= 0 {
+			continue
+		}
+		whole := int64(0)
 		if r < len(nominal) {
 			whole = nominal[r]
 		}
-		if r < len(q.weighed) && q.weighed[r] > 0 {
-			// At least 1, so that what is asked for counts as such.
-			n = max(1, share(q.weighed[r], whole))
-		}
-		buf = append(buf, n)
+		// At least 1, so that what is asked for counts as such.
+		setLane(buf, r, max(1, share(n, whole)))
 	}
 	return buf
 }
@@ -62,29 +61,50 @@ type search struct {
 	mask  bitset
 	q     *parcel
 	best  rank
+	most  int32  // the value of the best, or as much as a lane holds
+	limit uint64 // most, see exceeds
 	// The shares of q in the nominal capacity that was looked at last.
 	nominal []int64
-	shares  []int32
+	shares  []uint64
 }
 
 // find returns what scan does.
 func (g *grid) find(s *Scheduler, mask bitset, q *parcel) rank {
 	g.refresh(s)
 	w := search{sched: s, grid: g, mask: mask, q: q, best: nowhere}
-	for _, sh := range g.shapes {
-		if sh.used {
-			w.walk(sh)
+	if s.scoring == Pack {
+		w.atMost(laneLimit)
+		if w.walkAll(true); w.best.slot < 0 {
+			w.walkAll(false)
 		}
-	}
-	if s.scoring == Pack && w.best.slot >= 0 {
 		return w.best
 	}
-	for _, sh := range g.shapes {
-		if !sh.used {
+	// Most machines found are about as good as the one before.
+	w.atMost(g.last)
+	w.walkAll(true)
+	w.walkAll(false)
+	if w.best.slot < 0 {
+		w.atMost(laneLimit)
+		w.walkAll(true)
+		w.walkAll(false)
+	}
+	g.last = w.most
+	return w.best
+}
+
+// atMost has only slots considered that are worth so much or less.
+func (w *search) atMost(value int32) {
+	w.most = value
+	w.limit = limitOf(value)
+}
+
+// walkAll looks through the shapes that are used, or are not.
+func (w *search) walkAll(used bool) {
+	for _, sh := range w.grid.shapes {
+		if sh.used == used {
 			w.walk(sh)
 		}
 	}
-	return w.best
 }
 
 // walk looks through the cells of a shape.
@@ -106,16 +126,16 @@ func (w *search) walk(sh *shape) {
 // walkUsed goes through the rows of resources, for Balance, and in each from the
 // least used share of another until no later line can hold better.
 func (w *search) walkUsed(sh *shape) {
-	for i := range marked(&sh.filled, 0) {
-		row, coming, ahead := sh.rows[i], sh.shares[w.grid.other(i)], int32(0)
-		if i < len(sh.shares) && i < levels-1 { // the last row is that of all further resources
-			ahead = sh.shares[i]
+	for i := next(&sh.filled, 0); i >= 0; i = next(&sh.filled, i+1) {
+		row, coming, ahead := sh.rows[i], lane(sh.shares, w.grid.other(i)), int32(0)
+		if i < levels-1 { // the last row is that of all further resources
+			ahead = lane(sh.shares, i)
 		}
-		for j := range marked(&row.filled, 0) {
-			if w.best.slot >= 0 && int64(usedFrom(j)+coming) > w.best.value {
+		for j := next(&row.filled, 0); j >= 0; j = next(&row.filled, j+1) {
+			if usedFrom(j)+coming > w.most {
 				break
 			}
-			w.read(sh, row.cells[j], ahead)
+			w.readUsed(sh, row.cells[j], ahead)
 		}
 	}
 }
@@ -124,16 +144,17 @@ func (w *search) walkUsed(sh *shape) {
 // that may be enough to those that leave more than the best does.
 func (w *search) walkFree(sh *shape) {
 	x, y := w.grid.axes[0], w.grid.axes[1]
-	for i := range marked(&sh.filled, w.enough(sh, x)) {
-		if w.leavesMore(i, sh.shares[x]) {
+	first := w.enough(sh, y)
+	for i := next(&sh.filled, w.enough(sh, x)); i >= 0; i = next(&sh.filled, i+1) {
+		if w.leavesMore(i, lane(sh.shares, x)) {
 			return
 		}
 		row := sh.rows[i]
-		for j := range marked(&row.filled, w.enough(sh, y)) {
-			if w.leavesMore(j, sh.shares[y]) {
+		for j := next(&row.filled, first); j >= 0; j = next(&row.filled, j+1) {
+			if w.leavesMore(j, lane(sh.shares, y)) {
 				break
 			}
-			w.read(sh, row.cells[j], 0)
+			w.readFree(sh, row.cells[j])
 		}
 	}
 }
@@ -155,46 +176,49 @@ func (w *search) leavesMore(line int, coming int32) bool {
 	return w.best.slot >= 0 && coming > 0 && int64(freeFrom(line)-coming) > w.best.value
 }
 
-// marked yields the lines that are marked as filled, from the first given on.
-func marked(filled *[levels / 64]uint64, first int) iter.Seq[int] {
-	return func(yield func(int) bool) {
-		for i, word := range filled {
-			if skip := first - i*64; skip > 0 {
-				word = word >> skip << skip // nothing, if that is 64 or more
-			}
-			for ; word != 0; word &= word - 1 {
-				if !yield(i*64 + bits.TrailingZeros64(word)) {
-					return
-				}
-			}
+// next returns the first line that is marked as filled from the given one on,
+// -1 for none.
+func next(filled *[levels / 64]uint64, from int) int {
+	for i := from / 64; i < len(filled); i++ {
+		word := filled[i]
+		if skip := from - i*64; skip > 0 {
+			word = word >> skip << skip
+		}
+		if word != 0 {
+			return i*64 + bits.TrailingZeros64(word)
 		}
 	}
+	return -1
 }
 
-// read looks at the slots of a cell that may be better than the best so far.
-func (w *search) read(sh *shape, c *cell, ahead int32) {
-	bound := w.bound(sh, c, ahead)
-	if w.best.slot >= 0 && bound > w.best.value || !c.admits(w.q) {
+// readUsed looks at the slots of a cell that may be better than the best so far,
+// for Balance.
+func (w *search) readUsed(sh *shape, c *cell, ahead int32) {
+	if exceeds(c.least, sh.shares[:len(c.least)], w.limit) || c.entries[0].share()+ahead > w.most || !c.admits(w.q) {
 		return
 	}
+	bound := int32(dominantAfter(c.least, sh.shares[:len(c.least)]))
 	vain := true
-	for i := 0; i < len(c.entries); {
-		r := c.entries[i].rank()
-		r.value = max(r.value+int64(ahead), bound)
-		if !r.before(w.best) {
-			if r.value > w.best.value {
+	shares, words := w.sched.ledger.shares, len(sh.shares)
+	for i := 0; i < len(c.entries); i++ {
+		e := c.entries[i]
+		switch share := e.share() + ahead; {
+		case share > w.most:
+			return
+		case !w.mask.has(e.slot()):
+			continue
+		case max(share, bound) == w.most && w.best.slot >= 0 && !e.rank().sooner(w.best):
+			// nor are those of the same share that follow
+			if share == w.most {
 				return
 			}
-			// Others of the same share are no better.
-			i, _ = slices.BinarySearch(c.entries, c.entries[i].nextShare())
+			i, _ = slices.BinarySearch(c.entries, e.nextShare())
+			i--
+			continue
+		case exceeds(shares[e.slot()*words:][:words], sh.shares, w.limit):
 			continue
 		}
-		i++
-		if !w.mask.has(r.slot) {
-			continue
-		}
-		if r = w.sched.rank(r.slot, sh.shares); r.before(w.best) && w.sched.ledger.fits(r.slot, w.q) {
-			w.best = r
+		if w.try(e.slot(), sh) {
 			vain = false
 		}
 	}
@@ -203,15 +227,37 @@ func (w *search) read(sh *shape, c *cell, ahead int32) {
 	}
 }
 
-// bound is no more than the value of any slot of a cell.
-func (w *search) bound(sh *shape, c *cell, ahead int32) int64 {
-	coming := sh.shares[:len(c.least)]
-	if w.sched.scoring == Balance {
-		return max(dominantAfter(c.least, coming), c.entries[0].rank().value+int64(ahead))
-	}
-	value := restAtLeast(c.least, c.most, coming)
+// readFree looks at the slots of a cell if they may be better than the best so
+// far, for Pack.
+func (w *search) readFree(sh *shape, c *cell) {
+	bound := restAtLeast(c.least, c.most, sh.shares[:len(c.least)])
 	if !sh.used {
-		value += unusedMachine
+		bound += unusedMachine
 	}
-	return value
+	if w.best.slot >= 0 && bound > w.best.value || !c.admits(w.q) {
+		return
+	}
+	vain := true
+	for _, e := range c.entries {
+		if w.best.slot >= 0 && bound == w.best.value && e.slot() > w.best.slot {
+			return
+		}
+		if w.mask.has(e.slot()) && w.try(e.slot(), sh) {
+			vain = false
+		}
+	}
+	if vain {
+		c.readInVain(w.sched)
+	}
+}
+
+// try takes a slot for the best if it is, and reports whether it does.
+func (w *search) try(slot int, sh *shape) bool {
+	r := w.sched.rank(slot, sh.shares)
+	if !r.before(w.best) || !w.sched.ledger.fits(slot, w.q) {
+		return false
+	}
+	w.best = r
+	w.atMost(int32(min(r.value, laneLimit)))
+	return true
 }

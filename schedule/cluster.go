@@ -12,8 +12,8 @@ type Cluster struct {
 	Placed map[string]string
 }
 
-// validate refuses what would make an answer ambiguous, but for units that are
-// given twice.
+// validate refuses what would make an answer ambiguous, but for what is wrong
+// with units, which rebuild refuses.
 func (c Cluster) validate() error {
 	ids := make(map[string]bool, len(c.Machines))
 	for _, m := range c.Machines {
@@ -24,11 +24,6 @@ func (c Cluster) validate() error {
 			return fmt.Errorf("machine %q is given twice", m.ID)
 		}
 		ids[m.ID] = true
-	}
-	for i := range c.Units {
-		if err := checkUnit(&c.Units[i]); err != nil {
-			return err
-		}
 	}
 	for name, id := range c.Placed {
 		if name == "" || id == "" {

@@ -22,9 +22,11 @@ type unit struct {
 	// in one at most.
 	listed int32
 
-	known bool // spec is set
-	heavy bool // it requests or is estimated to use anything
-	aside bool // not counted at the moment though it has a place
+	known     bool // spec is set
+	heavy     bool // it requests or is estimated to use anything
+	estimated bool // it is estimated to use anything
+	modest    bool // spec asks for no machine by ID, no ports, and no limit
+	aside     bool // not counted at the moment though it has a place
 }
 
 // ties are what others have to do with where a unit is.
@@ -112,12 +114,14 @@ func (s *Scheduler) setSpec(u *unit, v *Unit) {
 		v.Given = nil
 	}
 	u.request, u.estimate = s.bag(v.Request.Counters), s.bag(v.Estimate.Counters)
-	u.heavy = u.request != nil || u.estimate != nil || v.Request.hasCommon() || v.Estimate.hasCommon()
+	u.estimated = u.estimate != nil || v.Estimate.hasCommon()
+	u.heavy = u.estimated || u.request != nil || v.Request.hasCommon()
+	u.modest = v.MachineID == "" && len(v.Ports) == 0 && v.DynamicPorts == 0 && v.MaxPerMachine == 0
 }
 
 // clearSpec makes a unit unknown.
 func (s *Scheduler) clearSpec(u *unit) {
-	u.known, u.spec, u.request, u.estimate, u.heavy = false, s.nobody, nil, nil, false
+	u.known, u.spec, u.request, u.estimate, u.heavy, u.estimated, u.modest = false, s.nobody, nil, nil, false, false, false
 }
 
 func (s *Scheduler) bag(m map[string]int64) *bag {
@@ -129,32 +133,63 @@ func (s *Scheduler) bag(m map[string]int64) *bag {
 }
 
 // unitList is a set of units that is changed often and read in order rarely.
-type unitList []*unit
+// Where a unit has left is a gap: to fill it with another would be to look at
+// that, and many are not near.
+type unitList struct {
+	units []*unit // nil for a gap
+	n     int     // without the gaps
+}
 
-func (l unitList) has(u *unit) bool {
-	return u.listed >= 0 && int(u.listed) < len(l) && l[u.listed] == u
+func (l *unitList) has(u *unit) bool {
+	return u.listed >= 0 && int(u.listed) < len(l.units) && l.units[u.listed] == u
 }
 
 func (l *unitList) add(u *unit) {
-	if !l.has(u) {
-		u.listed = int32(len(*l))
-		*l = append(*l, u)
+	if l.has(u) {
+		return
 	}
+	if len(l.units) == cap(l.units) && l.n < len(l.units)/2 {
+		l.close()
+	}
+	u.listed = int32(len(l.units))
+	l.units = append(l.units, u)
+	l.n++
 }
 
 func (l *unitList) drop(u *unit) {
 	if !l.has(u) {
 		return
 	}
-	last := len(*l) - 1
-	(*l)[u.listed] = (*l)[last]
-	(*l)[u.listed].listed = u.listed
-	(*l)[last] = nil
-	*l = (*l)[:last]
+	l.units[u.listed] = nil
 	u.listed = -1
+	if l.n--; l.n == 0 {
+		l.units = l.units[:0]
+	}
 }
 
-// byName returns the units in order of name.
-func (l unitList) byName() []*unit {
-	return slices.SortedFunc(slices.Values(l), compareUnits)
+// close closes the gaps.
+func (l *unitList) close() {
+	n := 0
+	for u := range l.all {
+		l.units[n] = u
+		u.listed = int32(n)
+		n++
+	}
+	clear(l.units[n:])
+	l.units = l.units[:n]
+}
+
+func (l *unitList) all(yield func(*unit) bool) {
+	for _, u := range l.units {
+		if u != nil && !yield(u) {
+			return
+		}
+	}
+}
+
+// sorted returns the units in order of name.
+func (l *unitList) sorted() []*unit {
+	units := slices.AppendSeq(make([]*unit, 0, l.n), l.all)
+	slices.SortFunc(units, compareUnits)
+	return units
 }

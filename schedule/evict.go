@@ -8,7 +8,7 @@ import "slices"
 
 // evictStrays unbinds the units that are bound but may hold no place at all.
 func (s *Scheduler) evictStrays() {
-	for _, u := range s.stray.byName() {
+	for _, u := range s.stray.sorted() {
 		switch {
 		case !u.known:
 			s.evict(u, CodeUnknown, "")

@@ -39,7 +39,7 @@ func (s *Scheduler) explainFully(u *unit) Explanation {
 // explainUnplaced explains each unit that wants a place and has none.
 func (s *Scheduler) explainUnplaced() []Explanation {
 	var out []Explanation
-	units := slices.Clone(s.pending)
+	units := slices.Collect(s.pending.all)
 	for _, g := range s.globals {
 		if g.on.empty() {
 			units = append(units, g)

@@ -35,6 +35,7 @@ type grid struct {
 	shapes []*shape
 	byName map[string]*shape
 
+	last  int32   // the value of the last that was found, for Balance
 	where []place // by slot
 	stale []int   // slots that have changed since they were filed
 	fresh bitset  // slots that are not in stale
@@ -60,7 +61,7 @@ type shape struct {
 	rows   [levels]*gridRow
 	filled [levels / 64]uint64
 	// Of the search that is on: the parcel's shares in a machine of the shape.
-	shares []int32
+	shares []uint64
 }
 
 type gridRow struct {
@@ -70,12 +71,12 @@ type gridRow struct {
 
 // cell holds slots with about the same shares.
 type cell struct {
-	entries []entry // ascending
-	room    []int64 // at least what the slot with most has left, by resource
-	least   []int32 // at most the smallest share
-	most    []int32 // at least the largest share
-	loose   bool    // a slot has left, or changed, since the bounds were tight
-	waste   int     // how often the cell was read in vain since
+	entries []entry  // ascending
+	room    []int64  // at least what the slot with most has left, by resource
+	least   []uint64 // at most the smallest share
+	most    []uint64 // at least the largest share
+	loose   bool     // a slot has left, or changed, since the bounds were tight
+	waste   int      // how often the cell was read in vain since
 }
 
 // entry is a slot in a cell: from the highest bits the share that Balance orders
@@ -91,11 +92,13 @@ func newEntry(share int32, count, slot int) entry {
 	return entry(share)<<(entryCountBits+entrySlotBits) | entry(min(count, 1<<entryCountBits-1))<<entrySlotBits | entry(slot)
 }
 
+func (e entry) share() int32 { return int32(e >> (entryCountBits + entrySlotBits)) }
+
 func (e entry) slot() int { return int(e & (1<<entrySlotBits - 1)) }
 
 // rank is that of the slot if nothing is added.
 func (e entry) rank() rank {
-	return rank{int64(e >> (entryCountBits + entrySlotBits)), int(e >> entrySlotBits & (1<<entryCountBits - 1)), e.slot()}
+	return rank{int64(e.share()), int(e >> entrySlotBits & (1<<entryCountBits - 1)), e.slot()}
 }
 
 // nextShare is less than all entries of larger shares, and no less than others.
@@ -222,23 +225,18 @@ func (g *grid) locate(slot int) place {
 	if !s.alive.has(slot) {
 		return place{}
 	}
-	shares := s.ledger.shares[slot*s.ledger.width:][:len(s.ledger.names)]
+	shares := s.ledger.sharesIn(slot)
 	at := place{shape: g.shapeOf(slot)}
 	if g.scoring == Pack {
-		at.row = uint8(freeLine(wholeShare - shares[g.axes[0]]))
-		at.line = uint8(freeLine(wholeShare - shares[g.axes[1]]))
+		at.row = uint8(freeLine(wholeShare - lane(shares, g.axes[0])))
+		at.line = uint8(freeLine(wholeShare - lane(shares, g.axes[1])))
 		at.entry = newEntry(0, 0, slot)
 		return at
 	}
-	most := 0
-	for r, q := range shares {
-		if q > shares[most] {
-			most = r
-		}
-	}
-	at.row = uint8(min(most, levels-1))
-	at.line = uint8(usedLine(shares[g.other(int(at.row))]))
-	at.entry = newEntry(shares[most], s.counts.of(slot), slot)
+	first, most := firstLargest(shares)
+	at.row = uint8(min(first, levels-1))
+	at.line = uint8(usedLine(lane(shares, g.other(int(at.row)))))
+	at.entry = newEntry(most, s.counts.of(slot), slot)
 	return at
 }
 
@@ -322,20 +320,22 @@ func (sh *shape) remove(at place) {
 // stretch widens the bounds of a cell for a slot in it.
 func (c *cell) stretch(s *Scheduler, slot int) {
 	l := &s.ledger
-	row := slot * l.width
-	first := len(c.least) == 0
-	for r := range l.names {
-		left, q := l.free[row+r], l.shares[row+r]
-		switch {
-		case first:
-			c.room, c.least, c.most = append(c.room, left), append(c.least, q), append(c.most, q)
-			continue
-		case r == len(c.least): // a new resource, of which the others have none
-			c.room, c.least, c.most = append(c.room, 0), append(c.least, 0), append(c.most, 0)
+	free, shares := l.free[slot*l.width:][:len(l.names)], l.sharesIn(slot)
+	if len(c.least) == 0 {
+		c.room, c.least, c.most = append(c.room, free...), append(c.least, shares...), append(c.most, shares...)
+		return
+	}
+	for r, n := range free {
+		if r == len(c.room) { // a new resource, of which the others have none
+			c.room = append(c.room, 0)
 		}
-		c.room[r] = max(c.room[r], left)
-		c.least[r] = min(c.least[r], q)
-		c.most[r] = max(c.most[r], q)
+		c.room[r] = max(c.room[r], n)
+	}
+	for i, q := range shares {
+		if i == len(c.least) {
+			c.least, c.most = append(c.least, 0), append(c.most, 0)
+		}
+		c.least[i], c.most[i] = laneMin(c.least[i], q), laneMax(c.most[i], q)
 	}
 }
 

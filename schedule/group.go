@@ -24,7 +24,7 @@ type group struct {
 // name. The number of machines counts by powers of two, so that a small change
 // in the cluster does not shuffle all.
 func (s *Scheduler) pendingGroups() []group {
-	s.order = s.pending.byName()
+	s.order = s.pending.sorted()
 	sets := s.connected(s.order)
 	groups := make([]group, len(sets))
 	order := make([]turn, len(sets))
@@ -34,8 +34,7 @@ func (s *Scheduler) pendingGroups() []group {
 		groups[i] = g
 		order[i] = turn{uint64(-leastPriority-g.priority)<<40 | uint64(g.eligible)<<32 | uint64(2*wholeShare-g.size), i}
 	}
-	slices.SortFunc(order, func(a, b turn) int { return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.at, b.at)) })
-	arrange(groups, order)
+	arrange(groups, inTurn(order))
 	return groups
 }
 
@@ -67,6 +66,40 @@ type turn struct {
 	at  int
 }
 
+// inTurn sorts turns of different positions, given in order of those, by their
+// keys: digit by digit, from the lowest.
+func inTurn(order []turn) []turn {
+	const digit, few = 11, 256
+	if len(order) < few {
+		slices.SortFunc(order, func(a, b turn) int { return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.at, b.at)) })
+		return order
+	}
+	differ := uint64(0)
+	for _, t := range order {
+		differ |= t.key ^ order[0].key
+	}
+	other := make([]turn, len(order))
+	for at := 0; differ>>at != 0; at += digit {
+		if differ>>at&(1<<digit-1) == 0 {
+			continue
+		}
+		var starts [1<<digit + 1]int
+		for _, t := range order {
+			starts[t.key>>at&(1<<digit-1)+1]++
+		}
+		for d := range starts[1:] {
+			starts[d+1] += starts[d]
+		}
+		for _, t := range order {
+			d := t.key >> at & (1<<digit - 1)
+			other[starts[d]] = t
+			starts[d]++
+		}
+		order, other = other, order
+	}
+	return order
+}
+
 // newGroup looks at what the units of a group ask for together; open is how many
 // machines are.
 func (s *Scheduler) newGroup(units []*unit, open int) group {
@@ -91,10 +124,7 @@ func (s *Scheduler) newGroup(units []*unit, open int) group {
 		n /= 2
 	}
 	g.eligible = bits.Len(uint(n))
-	g.takes = s.ledger.newParcel(&s.amounts)
-	for _, u := range units {
-		s.ledger.addUnit(&g.takes, u, 1)
-	}
+	g.takes = s.ledger.newParcel(units, &s.amounts)
 	g.size = s.ledger.meanShare(&g.takes)
 	g.free = !picky && !choosy
 	g.plain = g.free && g.takes.heavy
@@ -111,7 +141,7 @@ func (g group) replaces() bool {
 // aside.
 func (u *unit) picky() bool {
 	return len(u.conflicts) > 0 || slices.ContainsFunc(u.conflictHits, (*pattern).inUse) ||
-		len(u.spec.Ports) > 0 || u.spec.DynamicPorts > 0 || u.spec.MaxPerMachine > 0
+		!u.modest && (len(u.spec.Ports) > 0 || u.spec.DynamicPorts > 0 || u.spec.MaxPerMachine > 0)
 }
 
 // choosy reports whether a unit asks for more than resources, and the company of
@@ -120,7 +150,7 @@ func (u *unit) choosy(company []*unit) bool {
 	stranger := func(name string) bool {
 		return !slices.ContainsFunc(company, func(v *unit) bool { return v.name == name })
 	}
-	return u.need != nil || u.spec.MachineID != "" || u.team != nil || len(u.prefers)+len(u.soft)+len(u.softHits) > 0 ||
+	return u.need != nil || !u.modest && u.spec.MachineID != "" || u.team != nil || len(u.prefers)+len(u.soft)+len(u.softHits) > 0 ||
 		len(u.ousts)+len(u.oustedBy) > 0 || slices.ContainsFunc(u.peers, stranger)
 }
 

@@ -196,9 +196,11 @@ func compareUnits(a, b *unit) int { return strings.Compare(a.name, b.name) }
 func (s *Scheduler) settle(u *unit) {
 	s.settled = false
 	wants := u.active() && !u.spec.Global
-	slot, seen := s.slots[u.bound]
-	if !wants || !seen || !s.alive.has(slot) {
-		slot = -1
+	slot := -1
+	if wants && u.bound != "" {
+		if at, seen := s.slots[u.bound]; seen && s.alive.has(at) {
+			slot = at
+		}
 	}
 	if u.at != slot {
 		s.detach(u)
@@ -230,10 +232,15 @@ func (s *Scheduler) attach(u *unit, slot int) {
 	if slot < 0 {
 		return
 	}
+	s.moveIn(u, slot)
+	s.hold(u, slot, 1)
+}
+
+// moveIn makes a unit a resident of a slot.
+func (s *Scheduler) moveIn(u *unit, slot int) {
 	m := s.machines[slot]
 	u.at, u.pos = slot, int32(len(m.residents))
 	m.residents = append(m.residents, u)
-	s.hold(u, slot, 1)
 }
 
 // detach takes a unit from its place, if it has one.
@@ -254,12 +261,21 @@ func (s *Scheduler) detach(u *unit) {
 // hold enters what a unit holds in a slot into all books, or with n = -1 takes
 // it out.
 func (s *Scheduler) hold(u *unit, slot, n int) {
-	s.machines[slot].stamp++
-	u.count(slot, n)
-	s.holdPorts(u, slot, n)
-	s.holdTeam(u, slot, n)
-	s.counts.change(slot, n)
 	s.ledger.take(slot, u, int64(n))
+	s.holdApart(u, slot, n)
+}
+
+// holdApart is hold but for the resources.
+func (s *Scheduler) holdApart(u *unit, slot, n int) {
+	s.machines[slot].stamp++
+	if u.ties != s.loose {
+		u.count(slot, n)
+		s.holdTeam(u, slot, n)
+	}
+	if !u.modest {
+		s.holdPorts(u, slot, n)
+	}
+	s.counts.change(slot, n)
 	s.grid.touch(slot)
 	s.dirty.set(slot)
 }

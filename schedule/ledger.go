@@ -26,18 +26,19 @@ type ledger struct {
 	names  []string
 	number map[string]int
 	sorted []int // see byName
-	width  int   // columns, at least len(names)
+	width  int   // columns, at least len(names), and a multiple of lanesPerWord
 
 	capacity []int64 // unlimited for what is not reported
 	free     []int64 // what requests leave of it, negative if they exceed it
 	weighed  []int64
 	nominal  []int64
-	shares   []int32
+	shares   []uint64 // in lanes
 
 	// reported adds up what is reported, by resource, and reporting counts the
 	// machines: the mean machine.
 	reported  []int64
 	reporting int64
+	mean      []int64 // what the mean machine has
 	// demand adds up what active units ask for and are estimated at, placed or
 	// not, by resource.
 	demand []int64
@@ -73,7 +74,7 @@ func (l *ledger) know(name string) {
 	}
 	l.number[name] = len(l.names)
 	l.names = append(l.names, name)
-	l.reported = append(l.reported, 0)
+	l.reported, l.mean = append(l.reported, 0), nil
 	l.demand = append(l.demand, 0)
 	if len(l.names) > l.width {
 		l.widen()
@@ -94,19 +95,24 @@ func (l *ledger) byName() []int {
 }
 
 func (l *ledger) knowAll(r Resources) {
-	for _, name := range slices.Sorted(maps.Keys(r.Counters)) {
-		l.know(name)
+	for name := range r.Counters {
+		if _, ok := l.number[name]; !ok {
+			for _, name := range slices.Sorted(maps.Keys(r.Counters)) {
+				l.know(name)
+			}
+			return
+		}
 	}
 }
 
 // widen gives each row more columns.
 func (l *ledger) widen() {
 	old := l.width
-	l.width = max(3, 2*old)
+	l.width = max(lanesPerWord, 2*old)
 	for _, column := range []*[]int64{&l.capacity, &l.free, &l.weighed, &l.nominal} {
 		*column = widened(*column, old, l.width)
 	}
-	l.shares = widened(l.shares, old, l.width)
+	l.shares = widened(l.shares, old/lanesPerWord, l.width/lanesPerWord)
 }
 
 func widened[T any](rows []T, from, to int) []T {
@@ -120,12 +126,20 @@ func widened[T any](rows []T, from, to int) []T {
 	return out
 }
 
+// reserve makes room for so many slots.
+func (l *ledger) reserve(slots int) {
+	for _, column := range []*[]int64{&l.capacity, &l.free, &l.weighed, &l.nominal} {
+		*column = slices.Grow(*column, slots*l.width)
+	}
+	l.shares = slices.Grow(l.shares, slots*l.width/lanesPerWord)
+}
+
 // addSlot adds the next slot, without capacity.
 func (l *ledger) addSlot() {
 	for _, column := range []*[]int64{&l.capacity, &l.free, &l.weighed, &l.nominal} {
 		*column = append(*column, make([]int64, l.width)...)
 	}
-	l.shares = append(l.shares, make([]int32, l.width)...)
+	l.shares = append(l.shares, make([]uint64, l.width/lanesPerWord)...)
 }
 
 // setCapacity gives a slot the capacity of its machine.
@@ -162,11 +176,29 @@ func (l *ledger) report(m Machine, n int64) {
 	if m.Capacity == nil {
 		return
 	}
+	l.knowAll(*m.Capacity)
 	l.reporting += n
-	for _, name := range m.Capacity.names() {
-		l.know(name)
-		l.reported[l.number[name]] += n * m.Capacity.of(name)
+	l.reported[0] += n * m.Capacity.CPU
+	l.reported[1] += n * m.Capacity.Memory
+	l.reported[2] += n * m.Capacity.Disk
+	for name, amount := range m.Capacity.Counters {
+		l.reported[l.number[name]] += n * amount
 	}
+	l.mean = l.mean[:0] // to be reckoned
+}
+
+// meanMachine is what machines that report have in the mean, nil if there are
+// none.
+func (l *ledger) meanMachine() []int64 {
+	if l.reporting == 0 {
+		return nil
+	}
+	if len(l.mean) == 0 {
+		for _, n := range l.reported {
+			l.mean = append(l.mean, n/l.reporting)
+		}
+	}
+	return l.mean
 }
 
 // nominal cuts an amount to its 5 leading bits.
@@ -179,7 +211,13 @@ func nominal(n int64) int64 {
 }
 
 // reckon computes a share anew.
-func (l *ledger) reckon(i int) { l.shares[i] = share(l.weighed[i], l.nominal[i]) }
+func (l *ledger) reckon(i int) { setLane(l.shares, i, share(l.weighed[i], l.nominal[i])) }
+
+// sharesIn is the shares that are taken in a slot.
+func (l *ledger) sharesIn(slot int) []uint64 {
+	words := l.width / lanesPerWord
+	return l.shares[slot*words : (slot+1)*words]
+}
 
 // share is an amount in 1/2048 of a whole. Of nothing, any amount is twice the
 // whole.
@@ -200,9 +238,26 @@ func (l *ledger) take(slot int, u *unit, n int64) {
 	}
 	l.weights += int(n)
 	l.add(slot, &u.spec.Request, u.request, n, n)
-	if u.estimate != nil || u.spec.Estimate.hasCommon() {
+	if u.estimated {
 		l.add(slot, &u.spec.Estimate, u.estimate, 0, n)
 		l.estimates += int(n)
+	}
+}
+
+// takeParcel is take for a unit of which the parcel is known.
+func (l *ledger) takeParcel(slot int, u *unit, q *parcel) {
+	if !u.heavy {
+		return
+	}
+	l.weights++
+	if u.estimated {
+		l.estimates++
+	}
+	row := slot * l.width
+	for r, n := range q.weighed {
+		if n != 0 {
+			l.addTo(row+r, q.requested[r], n)
+		}
 	}
 }
 
@@ -299,7 +354,8 @@ func appendCounter(to []byte, name string, n int64) []byte {
 	return append(strconv.AppendInt(append(append(to, name...), 0), n, 10), 0)
 }
 
-// parcel is what units take together, by resource.
+// parcel is what units take together, by resource. If there are no estimates
+// both may be one.
 type parcel struct {
 	requested []int64
 	weighed   []int64
@@ -319,14 +375,33 @@ func (l *ledger) reset(q *parcel) {
 	q.heavy = false
 }
 
-// newParcel returns an empty parcel in the memory given, or some more.
-func (l *ledger) newParcel(from *[]int64) parcel {
+// newParcel returns what units take, in the memory given, or some more.
+func (l *ledger) newParcel(units []*unit, from *[]int64) parcel {
 	n := len(l.names)
 	if len(*from) < 2*n {
 		*from = make([]int64, 1024*n)
 	}
-	q := parcel{requested: (*from)[:n:n], weighed: (*from)[n : 2*n : 2*n]}
-	*from = (*from)[2*n:]
+	amounts := *from
+	q := parcel{requested: amounts[:n:n]}
+	amounts = amounts[n:]
+	estimated := false
+	for _, u := range units {
+		q.heavy = q.heavy || u.heavy
+		estimated = estimated || u.estimated
+		if u.heavy {
+			l.addAmounts(q.requested, &u.spec.Request, u.request, 1)
+		}
+	}
+	q.weighed = q.requested
+	if estimated {
+		q.weighed = amounts[:n:n]
+		amounts = amounts[n:]
+		copy(q.weighed, q.requested)
+		for _, u := range units {
+			l.addAmounts(q.weighed, &u.spec.Estimate, u.estimate, 1)
+		}
+	}
+	*from = amounts
 	return q
 }
 
@@ -390,13 +465,14 @@ func (l *ledger) dominant(slot int, q *parcel) int32 {
 
 // meanShare is the largest share of a parcel in the mean machine.
 func (l *ledger) meanShare(q *parcel) int32 {
-	if !q.heavy || l.reporting == 0 {
+	mean := l.meanMachine()
+	if !q.heavy || mean == nil {
 		return 0
 	}
 	most := int32(0)
 	for r, n := range q.requested {
 		if n > 0 {
-			most = max(most, share(n, l.reported[r]/l.reporting))
+			most = max(most, share(n, mean[r]))
 		}
 	}
 	return most

@@ -110,21 +110,30 @@ func (s *Scheduler) placeWithin(units []*unit, mask bitset) (again bool) {
 func (s *Scheduler) placeFree(u *unit, takes *parcel) {
 	if slot := s.choose(s.open, takes); slot >= 0 {
 		s.parts++
-		s.bind(u, slot, s.parts, nil)
+		s.moveIn(u, slot)
+		s.ledger.takeParcel(slot, u, takes)
+		s.holdApart(u, slot, 1)
+		s.noteBound(u, slot, s.parts)
 	}
 }
 
 // bind gives a pending unit a place and ports, as one of a part of the plan.
 func (s *Scheduler) bind(u *unit, slot, part int, ports []uint16) {
 	s.touch(u, CodeNew, "")
-	u.trip.part = part
-	u.bound = s.machines[slot].ID
 	if len(ports) > 0 {
 		u.spec.Given = ports
 	}
+	s.attach(u, slot)
+	s.noteBound(u, slot, part)
+}
+
+// noteBound notes that a pending unit has a place now.
+func (s *Scheduler) noteBound(u *unit, slot, part int) {
+	s.touch(u, CodeNew, "")
+	u.trip.part = part
+	u.bound = s.machines[slot].ID
 	s.settled = false
 	s.pending.drop(u)
-	s.attach(u, slot)
 	s.placed = append(s.placed, u)
 }
 

@@ -53,7 +53,7 @@ func (s *Scheduler) validateAll() {
 // unevennessBars reports whether a unit may be without a place only because its
 // group was spread too unevenly, which a later placement can have changed.
 func (s *Scheduler) unevennessBars() bool {
-	for _, u := range s.pending {
+	for u := range s.pending.all {
 		if u.spec.Spread.MaxSkew > 0 {
 			return true
 		}
@@ -83,11 +83,18 @@ func (s *Scheduler) movedByName() []*unit {
 		return nil
 	}
 	moved := make([]*unit, 0, len(s.touched))
+	met := 0
 	for _, u := range s.order {
-		if u.touched && u.from != u.bound {
+		if !u.touched {
+			continue
+		}
+		if met++; u.from != u.bound {
 			u.listing = true
 			moved = append(moved, u)
 		}
+	}
+	if met == len(s.touched) {
+		return moved
 	}
 	listed := len(moved)
 	for _, u := range s.touched {

@@ -130,8 +130,11 @@ func (s *Scheduler) emptyOne(slot int) bool {
 
 // used is the largest used share of a slot's machine.
 func (s *Scheduler) used(slot int) int32 {
-	l := &s.ledger
-	return slices.Max(l.shares[slot*l.width:][:len(l.names)])
+	most := int32(0)
+	for _, shares := range s.ledger.sharesIn(slot) {
+		most = max(most, largest(shares))
+	}
+	return most
 }
 
 // level moves one clump after the other from the machines of which most is used.

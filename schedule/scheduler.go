@@ -86,8 +86,8 @@ type Scheduler struct {
 	// rebuilding: patterns are being collected, names come later.
 	rebuilding bool
 	scratch    bitset
-	shares     []int32 // scratch
-	parcel     parcel  // scratch
+	shares     []uint64 // scratch
+	parcel     parcel   // scratch
 }
 
 // machine is a machine's slot. It stays when the machine is lost, for its
@@ -156,11 +156,13 @@ func (s *Scheduler) rebuildWith(more ...Machine) {
 	}
 }
 
-// rebuild makes the indexes of a cluster. It refuses units that are given twice.
+// rebuild makes the indexes of a cluster. It refuses units that are malformed or
+// given twice.
 func (s *Scheduler) rebuild(c Cluster) error {
 	s.empty()
 	s.slots = make(map[string]int, len(c.Machines))
 	s.spare = make([]machine, len(c.Machines))
+	s.ledger.reserve(len(c.Machines))
 	for _, m := range slices.SortedFunc(slices.Values(c.Machines), func(a, b Machine) int { return strings.Compare(a.ID, b.ID) }) {
 		s.addMachine(m)
 	}
@@ -169,10 +171,18 @@ func (s *Scheduler) rebuild(c Cluster) error {
 	s.rebuilding = true
 	s.units = make(map[string]*unit, len(c.Units))
 	s.chunk = max(1, len(c.Units))
+	s.pending.units = make([]*unit, 0, max(0, len(c.Units)-len(c.Placed)))
+	units := make([]*unit, len(c.Units))
 	for i := range c.Units {
 		v := &c.Units[i]
+		if err := checkUnit(v); err != nil {
+			return err
+		}
 		u := s.newUnit(v.Name)
-		u.bound = c.Placed[v.Name]
+		units[i] = u
+		if len(c.Placed) > 0 {
+			u.bound = c.Placed[v.Name]
+		}
 		s.setSpec(u, v)
 		if s.units[v.Name] = u; len(s.units) <= i {
 			return fmt.Errorf("unit %q is given twice", v.Name)
@@ -184,8 +194,7 @@ func (s *Scheduler) rebuild(c Cluster) error {
 	}
 	s.chunk = 1
 	s.rebuilding = false
-	for i := range c.Units {
-		u := s.units[c.Units[i].Name]
+	for _, u := range units {
 		s.findPatterns(u)
 		s.arrive(u)
 	}
@@ -240,7 +249,7 @@ func (s *Scheduler) SetMachine(m Machine) error {
 	}
 	s.settled = false
 	s.dirty.set(slot)
-	for _, u := range slices.Clone(s.stray) {
+	for _, u := range slices.Collect(s.stray.all) {
 		if u.bound == m.ID {
 			s.settle(u)
 		}

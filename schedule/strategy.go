@@ -80,10 +80,13 @@ func (a rank) before(b rank) bool {
 		return a.slot >= 0
 	case a.value != b.value:
 		return a.value < b.value
-	case a.count != b.count:
-		return a.count < b.count
 	}
-	return a.slot < b.slot
+	return a.sooner(b)
+}
+
+// sooner reports whether a machine ranks before another of the same value.
+func (a rank) sooner(b rank) bool {
+	return a.count < b.count || a.count == b.count && a.slot < b.slot
 }
 
 // unusedMachine is more than any sum of shares, so that Pack leaves unused
@@ -94,14 +97,13 @@ const unusedMachine = 1 << 40
 const imbalance = 2
 
 // rank ranks a slot for a parcel that takes the given shares there.
-func (s *Scheduler) rank(slot int, shares []int32) rank {
-	l := &s.ledger
-	taken := l.shares[slot*l.width : slot*l.width+len(shares)]
+func (s *Scheduler) rank(slot int, coming []uint64) rank {
+	taken := s.ledger.sharesIn(slot)[:len(coming)]
 	switch s.scoring {
 	case Balance:
-		return rank{dominantAfter(taken, shares), s.counts.of(slot), slot}
+		return rank{dominantAfter(taken, coming), s.counts.of(slot), slot}
 	case Pack:
-		value := restAfter(taken, shares)
+		value := restAfter(taken, coming)
 		if len(s.machines[slot].residents) == 0 {
 			value += unusedMachine
 		}
@@ -109,43 +111,4 @@ func (s *Scheduler) rank(slot int, shares []int32) rank {
 	default:
 		return rank{0, s.counts.of(slot), slot}
 	}
-}
-
-// dominantAfter is the largest share when what comes is added to what is taken.
-func dominantAfter(taken, coming []int32) int64 {
-	most := int32(0)
-	for r, q := range coming {
-		most = max(most, taken[r]+q)
-	}
-	return int64(most)
-}
-
-// restAfter weighs what is left when what comes is added to what is taken, of
-// the resources that matter.
-func restAfter(taken, coming []int32) int64 {
-	sum, low, high := int32(0), int32(wholeShare), int32(0)
-	for r, q := range coming {
-		if q == 0 && taken[r] <= wholeShare/2 {
-			continue
-		}
-		free := max(0, wholeShare-taken[r]-q)
-		sum += free
-		low, high = min(low, free), max(high, free)
-	}
-	return int64(sum) + imbalance*int64(max(0, high-low))
-}
-
-// restAtLeast is no more than restAfter for any machine whose shares are within
-// bounds.
-func restAtLeast(least, most, coming []int32) int64 {
-	sum, low, high := int32(0), int32(wholeShare), int32(0)
-	for r, q := range coming {
-		if q == 0 {
-			continue
-		}
-		free := max(0, wholeShare-most[r]-q)
-		sum += free
-		low, high = min(low, max(0, wholeShare-least[r]-q)), max(high, free)
-	}
-	return int64(sum) + imbalance*int64(max(0, high-low))
 }

@@ -22,7 +22,9 @@ func (s *Scheduler) steps(moved []*unit) []Step {
 		}
 	}
 	w.assign()
-	slices.SortStableFunc(steps, func(a, b Step) int { return cmp.Compare(a.Wave, b.Wave) })
+	if byWave := func(a, b Step) int { return cmp.Compare(a.Wave, b.Wave) }; !slices.IsSortedFunc(steps, byWave) {
+		slices.SortStableFunc(steps, byWave)
+	}
 	return steps
 }
 
