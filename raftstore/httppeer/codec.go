@@ -3,6 +3,7 @@ package httppeer
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 
 	"github.com/strakeproject/strake/raftstore"
 )
@@ -44,6 +45,11 @@ var errMalformed = errors.New("httppeer: malformed message")
 
 func decodeOutcomes(b []byte) ([]raftstore.Outcome, error) {
 	d := decoder{b}
+	return d.outcomes()
+}
+
+// outcomes reads what is left as outcomes.
+func (d *decoder) outcomes() ([]raftstore.Outcome, error) {
 	outs := make([]raftstore.Outcome, d.count(3))
 	for i := range outs {
 		status := d.byte()
@@ -55,12 +61,13 @@ func decodeOutcomes(b []byte) ([]raftstore.Outcome, error) {
 	return outs, d.end()
 }
 
-func encodeCommands(cmds [][]byte) []byte {
+// appendCommands appends commands to b.
+func appendCommands(b []byte, cmds [][]byte) []byte {
 	size := binary.MaxVarintLen64
 	for _, c := range cmds {
 		size += binary.MaxVarintLen64 + len(c)
 	}
-	b := binary.AppendUvarint(make([]byte, 0, size), uint64(len(cmds)))
+	b = binary.AppendUvarint(slices.Grow(b, size), uint64(len(cmds)))
 	for _, c := range cmds {
 		b = binary.AppendUvarint(b, uint64(len(c)))
 		b = append(b, c...)
@@ -70,6 +77,11 @@ func encodeCommands(cmds [][]byte) []byte {
 
 func decodeCommands(b []byte) ([][]byte, error) {
 	d := decoder{b}
+	return d.commands()
+}
+
+// commands reads what is left as commands.
+func (d *decoder) commands() ([][]byte, error) {
 	cmds := make([][]byte, d.count(1))
 	for i := range cmds {
 		cmds[i] = d.bytes()

@@ -20,6 +20,7 @@
 //	a write of which nothing goes out                      fails after 5 s
 //	a dial, TLS and upgrade included                       fails after 5 s
 //	a forward whose server is silent, working or not       ends after 10 s
+//	a connection for forwards that is not used             ends after a minute
 //	a snapshot with a silent receiver or sender            ends after 10 s, 30 s
 //
 // The silence begins with the ping, so that a connection may be dead for a second
@@ -28,8 +29,12 @@
 // and 2 s at most, give or take half, at the next of the peer's URLs. Malformed,
 // oversized or corrupt frames end their stream and nothing else.
 //
-// Forwarded client commands are plain POSTs, which are never sent twice. A
-// snapshot goes over an upgraded connection of its own; one that broke off goes
+// Forwarded client commands go over one more connection, upgraded in the same
+// way, that is opened when a member first has some for another. Several batches
+// are under way on it at a time; none is ever sent twice. A member that stops
+// says which batches it has not taken, so that their callers know.
+//
+// A snapshot goes over an upgraded connection of its own; one that broke off goes
 // on with the files that have not arrived whole.
 //
 // # Identity

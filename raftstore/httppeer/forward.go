@@ -1,38 +1,42 @@
 package httppeer
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"net/http/httptrace"
-	"slices"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"github.com/strakeproject/strake/raftstore"
 )
 
 const (
 	forwardPath = "/raft/v1/forward"
-	// maxForward bounds the body of a forwarded batch.
-	maxForward = 64 << 20
-	// forwardSilence is how long the answer to a forward may be silent. While it
-	// works the other side sends a byte each beat.
+	forwardKind = "forward"
+	// maxForward bounds the frame of a forwarded batch.
+	maxForward = maxFrame
+	// maxOutstanding bounds the batches under way to one peer, in bytes. A larger
+	// one goes alone.
+	maxOutstanding = 16 << 20
+	// forwardSilence is how long either side may be silent. It says something each
+	// beat.
 	forwardSilence = 10 * beat
-
-	forwardWorking = 0 // precedes what is below
-	forwardDone    = 1
+	// forwardIdle is how long a connection stands that is not used.
+	forwardIdle = time.Minute
+	// forwardGrace is how long the answer of one who was told to give up is awaited.
+	forwardGrace = 50 * time.Millisecond
+	// forwardAttempts is how many connections may close before they are written to.
+	forwardAttempts = 3
 )
 
-// Forward posts commands to a peer. A batch that is too large for one request
-// goes in several, one after the other; a command that is too large alone fails
-// with ErrTooLarge. Nothing is ever sent twice.
-//
-//	request   uvarint count, then per command uvarint length, bytes
-//	response  0 for each second it takes, 1, uvarint count, then per outcome a
-//	          status byte, uvarint index, uvarint length, result
+// Forward sends commands to a peer, over a connection that is opened for the
+// first and kept. A batch that is too large for one frame goes in several, one
+// after the other; a command that is too large alone fails with ErrTooLarge.
+// Nothing is ever sent twice. At most 16 MiB are under way to a peer, or one
+// batch that is larger; what comes then waits. After the end of ctx it takes up to
+// 50 ms to learn what can be learnt.
 func (t *Transport) Forward(ctx context.Context, to uint64, cmds [][]byte) ([]raftstore.Outcome, error) {
 	var outs []raftstore.Outcome
 	for first := true; len(cmds) > 0; first = false {
@@ -55,10 +59,10 @@ func (t *Transport) Forward(ctx context.Context, to uint64, cmds [][]byte) ([]ra
 	return outs, nil
 }
 
-// batchOf returns how many of the commands go into one request. 0 means that
-// the first one does not.
+// batchOf returns how many of the commands go into one frame. 0 means that the
+// first one does not.
 func batchOf(cmds [][]byte) int {
-	size := 10 // more than a count takes, and a length
+	size := 30 // more than what precedes the commands, and a length
 	for i, c := range cmds {
 		if size += 10 + len(c); size > maxForward {
 			return i
@@ -75,157 +79,114 @@ func failed(n int, err error) []raftstore.Outcome {
 	return outs
 }
 
-// forward posts one batch, as large as goes into a request.
+// forward sends one batch, as large as goes into a frame.
 func (t *Transport) forward(ctx context.Context, to uint64, cmds [][]byte) (outs []raftstore.Outcome, err error) {
-	var conns []*keptConn // that were to be written to
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn: func(info httptrace.GotConnInfo) {
-			c := info.Conn.(*keptConn) // see New
-			c.begin(info.Reused)
-			conns = append(conns, c)
-		},
-	})
-	refused := false
-	err = t.call(ctx, to, func(ctx context.Context, p *peer) error {
-		var resp *http.Response
-		if resp, err = t.post(ctx, p, encodeCommands(cmds)); err != nil {
-			return err
-		}
-		defer resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
-			refused = isRefusal(resp.StatusCode)
-			return t.answerError(resp)
-		}
-		outs, err = readOutcomes(ctx, resp.Body)
-		if err == nil && len(outs) != len(cmds) {
-			err = fmt.Errorf("%d outcomes for %d commands", len(outs), len(cmds))
-		}
-		return err
-	})
+	p := t.peer(to)
+	if p == nil {
+		return nil, fmt.Errorf("%w: forward: no peer %x", raftstore.ErrDropped, to)
+	}
+	err = errNotRunning
+	sent := false
+	t.during(func() { outs, sent, err = t.forwardTo(ctx, p, cmds) })
 	switch {
 	case err == nil:
 		return outs, nil
-	case refused || !slices.ContainsFunc(conns, (*keptConn).abandon):
-		return nil, fmt.Errorf("%w: forward to %x: %w", raftstore.ErrDropped, to, err)
+	case sent:
+		return nil, fmt.Errorf("%w: forward to %x: %w", raftstore.ErrOutcomeUnknown, to, err)
 	}
-	return nil, fmt.Errorf("%w: forward to %x: %w", raftstore.ErrOutcomeUnknown, to, err)
+	return nil, fmt.Errorf("%w: forward to %x: %w", raftstore.ErrDropped, to, err)
 }
 
-func (t *Transport) post(ctx context.Context, p *peer, body []byte) (*http.Response, error) {
-	u, err := p.url()
-	if err != nil {
-		return nil, err
+// forwardTo reports beside an error whether the peer may have got the batch.
+func (t *Transport) forwardTo(ctx context.Context, p *peer, cmds [][]byte) (outs []raftstore.Outcome, sent bool, err error) {
+	size := int64(0)
+	for _, c := range cmds {
+		size += int64(len(c)) + frameCost
 	}
-	req, err := t.request(ctx, http.MethodPost, u+forwardPath, p.id, bytes.NewReader(body))
-	if err != nil {
-		return nil, err
+	share := min(size, maxOutstanding)
+	if err := p.forwards.room.Acquire(ctx, share); err != nil {
+		return nil, false, err
 	}
-	resp, err := t.client.Do(req)
-	if err != nil {
-		p.failed(u)
-	}
-	return resp, err
-}
-
-// isRefusal reports whether an answer says that the commands were not looked at.
-// Of a server error that cannot be known: it may come from something in between.
-func isRefusal(status int) bool {
-	return status < 500 || status == http.StatusServiceUnavailable
-}
-
-// readOutcomes reads an answer, and gives up when it is silent.
-func readOutcomes(ctx context.Context, body io.ReadCloser) ([]raftstore.Outcome, error) {
-	timer := time.AfterFunc(forwardSilence, func() { body.Close() })
-	defer timer.Stop()
-	r := &watchedReader{r: body, timer: timer}
-	var status [1]byte
-	for {
-		if _, err := io.ReadFull(r, status[:]); err != nil {
-			return nil, fmt.Errorf("answer breaks off: %w", errors.Join(ctx.Err(), err))
+	defer p.forwards.room.Release(share)
+	for range forwardAttempts {
+		c, err := p.forwards.get(ctx, t, p)
+		if err != nil {
+			return nil, false, err
 		}
-		if status[0] != forwardWorking {
-			break
-		}
-	}
-	if status[0] != forwardDone {
-		return nil, errMalformed
-	}
-	b, err := io.ReadAll(r)
-	if err != nil {
-		return nil, fmt.Errorf("answer breaks off: %w", errors.Join(ctx.Err(), err))
-	}
-	return decodeOutcomes(b)
-}
-
-// watchedReader puts a timer off whenever something arrives.
-type watchedReader struct {
-	r     io.Reader
-	timer *time.Timer
-}
-
-func (w *watchedReader) Read(b []byte) (int, error) {
-	n, err := w.r.Read(b)
-	w.timer.Reset(forwardSilence)
-	return n, err
-}
-
-func (t *Transport) serveForward(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodPost {
-		w.Header().Set("Allow", http.MethodPost)
-		http.Error(w, "Method Not Allowed", http.StatusMethodNotAllowed)
-		return
-	}
-	cmds, err := t.readCommands(w, r)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	defer context.AfterFunc(t.ctx, cancel)()
-	done := make(chan []raftstore.Outcome, 1)
-	t.tasks.Go(func() { done <- t.handler.ServeForward(ctx, cmds) })
-	ticker := time.NewTicker(beat)
-	defer ticker.Stop()
-	// A failed write leaves the peer not knowing, which is what it then reports.
-	out := http.NewResponseController(w)
-	for {
-		select {
-		case outs := <-done:
-			_ = out.SetWriteDeadline(time.Now().Add(writeTimeout))
-			_, _ = w.Write(encodeOutcomes([]byte{forwardDone}, outs))
-			return
-		case <-ticker.C:
-			_ = out.SetWriteDeadline(time.Now().Add(writeTimeout))
-			_, _ = w.Write([]byte{forwardWorking})
-			_ = out.Flush()
-		}
-	}
-}
-
-// readCommands reads a batch, however slowly it comes, as long as it comes.
-func (t *Transport) readCommands(w http.ResponseWriter, r *http.Request) ([][]byte, error) {
-	in := http.NewResponseController(w)
-	defer context.AfterFunc(t.ctx, func() { _ = in.SetReadDeadline(time.Now()) })()
-	body := http.MaxBytesReader(w, r.Body, maxForward)
-	var b bytes.Buffer
-	for {
-		if err := in.SetReadDeadline(time.Now().Add(forwardSilence)); err != nil {
-			return nil, err
-		}
-		if t.ctx.Err() != nil {
-			return nil, errNotRunning
-		}
-		_, err := io.CopyN(&b, body, piece)
-		if err == io.EOF {
-			break
+		b := &batch{cmds: cmds, size: size, settled: make(chan struct{})}
+		if err = c.send(ctx, b); errors.Is(err, errForwardClosed) {
+			continue // since get, and before anything of the batch was written
 		}
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
+		c.await(ctx, b)
+		return b.outs, b.sent, b.err
 	}
-	if err := in.SetReadDeadline(time.Time{}); err != nil {
-		return nil, err
+	return nil, false, errForwardClosed
+}
+
+// forwards keeps the connection over which commands are forwarded to one peer.
+type forwards struct {
+	room *semaphore.Weighted
+
+	mu     sync.Mutex
+	latest *forwardDial // nil if there was none
+}
+
+// forwardDial is one attempt to connect.
+type forwardDial struct {
+	over chan struct{} // closed once the rest is set
+	conn *forwardConn
+	err  error
+}
+
+func newForwards() *forwards { return &forwards{room: semaphore.NewWeighted(maxOutstanding)} }
+
+// get returns a connection, which stood a moment ago. However many ask for one,
+// it is dialled once.
+func (f *forwards) get(ctx context.Context, t *Transport, p *peer) (*forwardConn, error) {
+	d := f.current(t, p)
+	select {
+	case <-d.over:
+		return d.conn, d.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
-	return decodeCommands(b.Bytes())
+}
+
+// current returns the latest dial if it is under way or led to a connection that
+// stands, or else a new one.
+func (f *forwards) current(t *Transport, p *peer) *forwardDial {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.latest != nil && f.latest.useful() {
+		return f.latest
+	}
+	d := &forwardDial{over: make(chan struct{})}
+	t.tasks.Go(func() { d.run(t, p) })
+	f.latest = d
+	return d
+}
+
+func (d *forwardDial) useful() bool {
+	select {
+	case <-d.over:
+		return d.err == nil && d.conn.usable()
+	default:
+		return true
+	}
+}
+
+// run opens a connection, lets those have it who wait, and serves it.
+func (d *forwardDial) run(t *Transport, p *peer) {
+	conn, _, err := t.dial(p.ctx, p, forwardPath, "")
+	if err != nil {
+		d.err = err
+		close(d.over)
+		return
+	}
+	d.conn = newForwardConn(conn)
+	close(d.over)
+	d.conn.run(p.ctx, &t.tasks)
 }

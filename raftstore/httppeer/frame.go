@@ -38,6 +38,14 @@ func writeFrame(w *bufio.Writer, payload []byte) {
 	_, _ = w.Write(payload)
 }
 
+// sealFrame fills in the head of a frame, whose payload follows room for it.
+func sealFrame(frame []byte) []byte {
+	payload := frame[frameHead:]
+	binary.BigEndian.PutUint32(frame, uint32(len(payload)))
+	binary.BigEndian.PutUint32(frame[4:], crc32.Checksum(payload, castagnoli))
+	return frame
+}
+
 // readFrame returns the payload of the next frame: io.EOF at the end, and
 // io.ErrUnexpectedEOF in the middle of one.
 func readFrame(r io.Reader) ([]byte, error) { return readFrameInto(r, nil) }
@@ -99,22 +107,17 @@ func (c *patientConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-func (c *patientConn) Write(b []byte) (int, error) {
-	n, err := writePatiently(c.Conn, b)
-	c.onMotion(0, n)
-	return n, err
+func (c *patientConn) Write(b []byte) (written int, err error) {
+	for len(b) > 0 && err == nil {
+		_ = c.SetWriteDeadline(time.Now().Add(writeTimeout)) // shows in the Write
+		var n int
+		n, err = c.Conn.Write(b[:min(len(b), piece)])
+		written += n
+		b = b[n:]
+	}
+	c.onMotion(0, written)
+	return written, err
 }
 
 // piece is how much is written before the time starts anew.
 const piece = 512 << 10
-
-func writePatiently(conn net.Conn, b []byte) (written int, err error) {
-	for len(b) > 0 && err == nil {
-		_ = conn.SetWriteDeadline(time.Now().Add(writeTimeout)) // shows in the Write
-		var n int
-		n, err = conn.Write(b[:min(len(b), piece)])
-		written += n
-		b = b[n:]
-	}
-	return written, err
-}

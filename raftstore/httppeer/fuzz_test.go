@@ -29,7 +29,8 @@ func FuzzServeHTTP(f *testing.F) {
 	f.Add("GET", "/raft/v1/stream?kind=bulk", "c1", "a", "b", "a00", "strake-raft/1", []byte(frame("one")+frame("")+frame("two")))
 	f.Add("GET", "/raft/v1/snapshot", "c1", "a", "b", "a00", "strake-raft/1", []byte(frame(`{"head":"","files":[{"name":"../x","size":-1}]}`)))
 	f.Add("GET", "/raft/v1/stream", "c1", "", "b", "-1", "websocket", []byte{0xff, 0xff, 0xff, 0xff})
-	f.Add("POST", "/raft/v1/forward", "c2", "a", "b", "a00", "", []byte{0xff, 0xff, 0xff, 0xff, 0xff})
+	f.Add("GET", "/raft/v1/forward", "c1", "a", "b", "a00", "strake-raft/1", []byte(frame("")+frame("\x01\x01\x01\x01x")+frame("\x02\x01")))
+	f.Add("GET", "/raft/v1/forward", "c1", "a", "b", "a00", "strake-raft/1", []byte(frame("\x01\x01\x01\x02x")))
 	f.Fuzz(func(t *testing.T, method, path, cluster, from, to, storage, upgrade string, body []byte) {
 		lines := strings.NewReplacer("\r", " ", "\n", " ")
 		head := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: b\r\nConnection: Upgrade\r\nUpgrade: %s\r\nContent-Length: %d\r\n"+
@@ -63,7 +64,7 @@ func FuzzServeHTTP(f *testing.F) {
 				if _, err := conn.Write([]byte{0}); !errors.Is(err, io.ErrClosedPipe) {
 					t.Errorf("the connection is open for ever: %v", err)
 				}
-			case code == http.StatusOK && (strings.Contains(path, "cluster") || strings.Contains(path, "forward")):
+			case code == http.StatusOK && strings.Contains(path, "cluster"):
 			default:
 				t.Errorf("status %s", resp.Status)
 			}

@@ -53,6 +53,7 @@ func (t *Transport) Peers() []PeerStats {
 type peer struct {
 	id            uint64
 	control, bulk *stream
+	forwards      *forwards
 	traffic       *traffic
 	reach         *reach
 	ctx           context.Context // ends when the peer is removed or the Transport stops
@@ -65,7 +66,7 @@ type peer struct {
 }
 
 func newPeer(ctx context.Context, m raftstore.Member) *peer {
-	p := &peer{id: m.ID, name: m.Name, urls: m.PeerURLs, traffic: new(traffic), reach: newReach()}
+	p := &peer{id: m.ID, name: m.Name, urls: m.PeerURLs, forwards: newForwards(), traffic: new(traffic), reach: newReach()}
 	p.control = &stream{kind: controlKind, queue: newQueue(maxControlQueue), traffic: p.traffic}
 	p.bulk = &stream{kind: bulkKind, queue: newQueue(maxBulkQueue), traffic: p.traffic}
 	p.ctx, p.cancel = context.WithCancel(ctx)

@@ -2,6 +2,7 @@ package httppeer
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -38,9 +39,9 @@ func (t *Transport) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		case streamPath:
 			t.serveStream(w, r, peer)
 		case snapshotPath:
-			t.serveUpgraded(w, r, peer, "", t.serveSnapshot)
+			t.serveUpgraded(w, r, peer, "", untilBye(t.serveSnapshot))
 		case forwardPath:
-			t.serveForward(w, r)
+			t.serveUpgraded(w, r, peer, forwardKind, t.serveForwards)
 		default:
 			http.NotFound(w, r)
 		}
@@ -134,19 +135,36 @@ func (t *Transport) serveStream(w http.ResponseWriter, r *http.Request, peer raf
 		http.Error(w, fmt.Sprintf("kind of stream is %q, want %s or %s", kind, controlKind, bulkKind), http.StatusBadRequest)
 		return
 	}
-	t.serveUpgraded(w, r, peer, kind, func(conn *patientConn) error {
+	t.serveUpgraded(w, r, peer, kind, untilBye(func(conn *patientConn) error {
 		return t.readStream(conn, peer.ID, kind)
-	})
+	}))
 }
 
 // origin tells whose an upgraded connection is.
 type origin struct {
 	peer uint64
-	kind string // of the stream; empty for a snapshot
+	kind string // of the stream, or forwardKind; empty for a snapshot
+}
+
+// accepted is an upgraded connection of a peer.
+type accepted struct {
+	origin
+	bye context.CancelFunc // asks its server to come to an end
+}
+
+// connServer serves an upgraded connection until that breaks, or bye ends.
+type connServer func(bye context.Context, conn *patientConn) error
+
+// untilBye is the server that ends with the connection, which bye closes.
+func untilBye(f func(*patientConn) error) connServer {
+	return func(bye context.Context, conn *patientConn) error {
+		defer context.AfterFunc(bye, func() { conn.Close() })()
+		return f(conn)
+	}
 }
 
 // serveUpgraded upgrades a request and has f serve the connection.
-func (t *Transport) serveUpgraded(w http.ResponseWriter, r *http.Request, peer raftstore.Member, kind string, f func(*patientConn) error) {
+func (t *Transport) serveUpgraded(w http.ResponseWriter, r *http.Request, peer raftstore.Member, kind string, f connServer) {
 	if r.Method != http.MethodGet || r.Header.Get("Upgrade") != upgradeTo {
 		w.Header().Set("Upgrade", upgradeTo)
 		http.Error(w, "want GET with Upgrade: "+upgradeTo, http.StatusUpgradeRequired)
@@ -158,7 +176,8 @@ func (t *Transport) serveUpgraded(w http.ResponseWriter, r *http.Request, peer r
 		return
 	}
 	defer conn.Close()
-	if !t.track(conn, origin{peer.ID, kind}) {
+	bye, ok := t.track(conn, origin{peer.ID, kind})
+	if !ok {
 		return
 	}
 	defer t.untrack(conn)
@@ -169,7 +188,7 @@ func (t *Transport) serveUpgraded(w http.ResponseWriter, r *http.Request, peer r
 	if err := t.upgrade(conn); err != nil {
 		return
 	}
-	err = f(&patientConn{Conn: conn, reader: rw.Reader, onMotion: func(int, int) {}})
+	err = f(bye, &patientConn{Conn: conn, reader: rw.Reader, onMotion: func(int, int) {}})
 	if err != nil && t.ctx.Err() == nil && !errors.Is(err, io.EOF) {
 		t.log.Debug("httppeer: incoming connection ended", "path", r.URL.Path, "peer", formatID(peer.ID), "err", err)
 	}
@@ -184,26 +203,28 @@ func (t *Transport) upgrade(conn net.Conn) error {
 	return err
 }
 
-// track makes Stop and RemovePeer close conn, and ends the stream it takes the
-// place of. It reports false if the Transport stops.
-func (t *Transport) track(conn net.Conn, o origin) bool {
+// track makes Stop and RemovePeer end the context it returns, and closes the
+// stream that conn takes the place of. It reports false if the Transport stops.
+func (t *Transport) track(conn net.Conn, o origin) (bye context.Context, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.stopped {
-		return false
+		return nil, false
 	}
 	for old, was := range t.accepted {
-		if o.kind != "" && was == o {
+		if o.kind != "" && was.origin == o {
 			old.Close()
 		}
 	}
-	t.accepted[conn] = o
-	return true
+	bye, cancel := context.WithCancel(t.ctx)
+	t.accepted[conn] = accepted{o, cancel}
+	return bye, true
 }
 
 func (t *Transport) untrack(conn net.Conn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.accepted[conn].bye()
 	delete(t.accepted, conn)
 }
 

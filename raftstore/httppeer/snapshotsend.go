@@ -3,11 +3,9 @@ package httppeer
 import (
 	"bufio"
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"os"
 	"path/filepath"
@@ -167,10 +165,7 @@ func (s *snapshotSender) sendChunk(ctx context.Context, n int) error {
 		}
 		return errMalformed
 	}
-	frame := s.frame[:frameHead+n]
-	binary.BigEndian.PutUint32(frame, uint32(n))
-	binary.BigEndian.PutUint32(frame[4:], crc32.Checksum(frame[frameHead:], castagnoli))
-	if _, err := s.conn.Write(frame); err != nil {
+	if _, err := s.conn.Write(sealFrame(s.frame[:frameHead+n])); err != nil {
 		// The receiver may have said why before it hung up.
 		_, refusal := s.reply()
 		return errors.Join(refusal, err)

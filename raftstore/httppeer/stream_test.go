@@ -253,12 +253,17 @@ func TestAPeerThatNeverAnswersHoldsUpNobody(t *testing.T) {
 // openStream connects like member a would.
 func openStream(t *testing.T, sim *simNet, to, upgrade string) (net.Conn, *bufio.Reader, *http.Response) {
 	t.Helper()
+	return openUpgraded(t, sim, to, "/raft/v1/stream?kind=control", upgrade)
+}
+
+func openUpgraded(t *testing.T, sim *simNet, to, path, upgrade string) (net.Conn, *bufio.Reader, *http.Response) {
+	t.Helper()
 	conn, err := sim.dial(t.Context(), "tcp", to+":2380")
 	if err != nil {
 		t.Fatal(err)
 	}
-	fmt.Fprintf(conn, "GET /raft/v1/stream?kind=control HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: %s\r\n"+
-		"X-Raft-Cluster: c1\r\nX-Raft-From: a\r\nX-Raft-To: b\r\nX-Raft-Storage: a00\r\n\r\n", upgrade)
+	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: %s\r\n"+
+		"X-Raft-Cluster: c1\r\nX-Raft-From: a\r\nX-Raft-To: b\r\nX-Raft-Storage: a00\r\n\r\n", path, upgrade)
 	r := bufio.NewReader(conn)
 	resp, err := http.ReadResponse(r, nil)
 	if err != nil {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"sync"
 	"time"
 
@@ -27,8 +26,7 @@ type Transport struct {
 	log          *slog.Logger
 	tls          *TLS
 	snapshotRate int64
-	dialContext  dialer
-	client       *http.Client // of Forward
+	dialContext  func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	self      raftstore.Member // this and the next two are set by Start
 	clusterID uint64
@@ -42,14 +40,11 @@ type Transport struct {
 	started  bool
 	stopped  bool
 	peers    map[uint64]*peer
-	accepted map[net.Conn]origin // upgraded connections of peers
+	accepted map[net.Conn]accepted
 	refusal  refusal
 }
 
 var _ raftstore.Transport = (*Transport)(nil)
-
-// dialer opens connections.
-type dialer = func(ctx context.Context, network, addr string) (net.Conn, error)
 
 // Config configures a Transport. The zero value is the default.
 type Config struct {
@@ -61,9 +56,8 @@ type Config struct {
 	// the Transport on a listener with TLS.Server. Default: peers are trusted, and
 	// their URLs must be http.
 	TLS *TLS
-	// DialContext opens connections to peers. Connections that wrap others should
-	// have a NetConn method, as those of crypto/tls do: it lets Forward see that a
-	// peer has hung up. Default: a net.Dialer with a timeout of 2 s.
+	// DialContext opens connections to peers. Default: a net.Dialer with a timeout
+	// of 2 s.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
 	// SnapshotRate bounds how many bytes of a snapshot are sent per second, for
 	// networks on which other traffic suffers. Default: as many as go. The receiver
@@ -99,18 +93,7 @@ func New(cfg Config) *Transport {
 		dialContext:  cfg.DialContext,
 		snapshotRate: max(cfg.SnapshotRate, 0),
 		peers:        make(map[uint64]*peer),
-		accepted:     make(map[net.Conn]origin),
-	}
-	t.client = &http.Client{
-		Transport: &http.Transport{
-			DialContext:           kept(t.dialPlain),
-			DialTLSContext:        kept(t.dialTLS),
-			MaxIdleConnsPerHost:   8,
-			IdleConnTimeout:       time.Minute,
-			ResponseHeaderTimeout: forwardSilence,
-		},
-		// To follow a redirect would be to send commands twice.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		accepted:     make(map[net.Conn]accepted),
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	return t
@@ -146,7 +129,8 @@ func (t *Transport) SetPeer(m raftstore.Member) {
 	}
 }
 
-// RemovePeer ends the streams to and from a member.
+// RemovePeer ends the streams to and from a member. Commands that it has
+// forwarded are still answered: its own removal may be among them.
 func (t *Transport) RemovePeer(id uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -154,9 +138,9 @@ func (t *Transport) RemovePeer(id uint64) {
 		p.cancel()
 		delete(t.peers, id)
 	}
-	for conn, o := range t.accepted {
-		if o.peer == id {
-			conn.Close()
+	for _, a := range t.accepted {
+		if a.peer == id {
+			a.bye()
 		}
 	}
 }
@@ -202,13 +186,9 @@ func (t *Transport) peer(id uint64) *peer {
 func (t *Transport) Stop() {
 	t.mu.Lock()
 	t.stopped = true
-	for c := range t.accepted {
-		c.Close()
-	}
 	t.mu.Unlock()
 	t.cancel()
 	t.tasks.Wait()
-	t.client.CloseIdleConnections()
 }
 
 // during runs f as something that Stop waits for. It reports false if the

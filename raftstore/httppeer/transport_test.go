@@ -259,10 +259,10 @@ func TestForwardCarriesOutcomesInOrder(t *testing.T) {
 
 func TestForwardSaysWhetherCommandsMayHaveArrived(t *testing.T) {
 	a, b := pair(t)
-	entered := make(chan struct{})
+	entered, stopped := make(chan struct{}), make(chan struct{})
 	b.rec.serve = func(ctx context.Context, cmds [][]byte) []raftstore.Outcome {
 		close(entered)
-		<-ctx.Done()
+		<-stopped
 		return make([]raftstore.Outcome, len(cmds))
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -270,6 +270,7 @@ func TestForwardSaysWhetherCommandsMayHaveArrived(t *testing.T) {
 	if _, err := a.Forward(ctx, 0xb, [][]byte{[]byte("x")}); !errors.Is(err, raftstore.ErrOutcomeUnknown) {
 		t.Errorf("forward cut in the middle: %v, want ErrOutcomeUnknown", err)
 	}
+	close(stopped)
 	b.Stop()
 	b.server.Close()
 	if _, err := a.Forward(context.Background(), 0xb, [][]byte{[]byte("x")}); !errors.Is(err, raftstore.ErrDropped) {
@@ -313,7 +314,7 @@ func TestStrangersAreRefused(t *testing.T) {
 		{"no sender", "c1", "", "b", "/raft/v1/forward", http.StatusForbidden},
 		{"no upgrade", "c1", "a", "b", "/raft/v1/stream?kind=bulk", http.StatusUpgradeRequired},
 		{"no such path", "c1", "a", "b", "/raft/v1/else", http.StatusNotFound},
-		{"malformed batch", "c1", "a", "b", "/raft/v1/forward", http.StatusBadRequest},
+		{"no upgrade of a forward", "c1", "a", "b", "/raft/v1/forward", http.StatusUpgradeRequired},
 	} {
 		req, err := http.NewRequest(http.MethodPost, b.server.URL+c.path, strings.NewReader("\xff\xff"))
 		if err != nil {
