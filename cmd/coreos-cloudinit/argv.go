@@ -5,43 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/alecthomas/kong"
-
 	"github.com/strakeproject/strake/cloudconfig/network"
 )
-
-// normalise rewrites arguments of the original's style for kong: one dash is as
-// good as two, and what follows a flag that takes a value is its value, whatever
-// it begins with.
-func normalise(root *kong.Node, args []string) []string {
-	bools := map[string]bool{"h": true}
-	for _, f := range root.Flags {
-		bools[f.Name] = f.IsBool()
-	}
-	var out []string
-	for i := 0; i < len(args); i++ {
-		arg := args[i]
-		if arg == "--" {
-			return append(out, args[i:]...)
-		}
-		name, ok := strings.CutPrefix(arg, "-")
-		if name = strings.TrimPrefix(name, "-"); !ok || name == "" {
-			out = append(out, arg)
-			continue
-		}
-		flag := "--" + name
-		if name == "h" {
-			flag = "--help"
-		}
-		isBool, known := bools[name]
-		if known && !isBool && i+1 < len(args) {
-			i++
-			flag += "=" + args[i]
-		}
-		out = append(out, flag)
-	}
-	return out
-}
 
 // The addresses of platforms.
 const (

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/strakeproject/strake/cmd/internal/goflags"
 )
 
 // cli is the command line.
@@ -76,7 +78,7 @@ func run(args []string, stdout, stderr io.Writer) (status int) {
 		kong.Groups{"src": "Where data come from (the first that is there counts):", "look": "What they are applied to:", "make": "What machines boot with:"},
 		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 100}),
 	)
-	if _, err := parser.Parse(normalise(parser.Model.Node, args)); err != nil {
+	if _, err := parser.Parse(goflags.Normalize(parser.Model.Node, args)); err != nil {
 		fmt.Fprintf(stderr, "coreos-cloudinit: %v, see coreos-cloudinit --help\n", err)
 		return exitUsage
 	}

@@ -241,7 +241,7 @@ func TestMembersFindEachOtherByDNS(t *testing.T) {
 func parse(t *testing.T, args ...string) *flags {
 	t.Helper()
 	var f flags
-	if _, err := newParser(&f, resolver{}).Parse(doubleDashes(args)); err != nil {
+	if _, err := newParser(&f, resolver{}).Parse(normalize(args)); err != nil {
 		t.Fatal(fmt.Errorf("parse %v: %w", args, err))
 	}
 	return &f

@@ -58,14 +58,12 @@ func readFile(args []string, env map[string]string) (r resolver, dropped []strin
 	return r, dropped, err
 }
 
-// configFile returns the path of the file.
+// configFile returns the path of the file, from arguments with a value each.
 func configFile(args []string, env map[string]string) string {
 	path := env["ETCD_CONFIG_FILE"]
-	for i, a := range args {
+	for _, a := range args {
 		if v, ok := strings.CutPrefix(a, "--config-file="); ok {
 			path = v
-		} else if a == "--config-file" && i+1 < len(args) {
-			path = args[i+1]
 		}
 	}
 	return path

@@ -7,6 +7,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/strakeproject/strake/cmd/internal/goflags"
 	"github.com/strakeproject/strake/kv/member"
 )
 
@@ -131,16 +132,10 @@ const (
 	defaultClientURLs = member.DefaultClientURL + ",http://localhost:4001"
 )
 
-// doubleDashes lets long flags begin with a single dash, as in the original.
-func doubleDashes(args []string) []string {
-	out := make([]string, len(args))
-	for i, a := range args {
-		if len(a) > 2 && a[0] == '-' && a[1] != '-' {
-			a = "-" + a
-		}
-		out[i] = a
-	}
-	return out
+// normalize rewrites arguments of the original's style. The names of the flags say
+// how; what a file holds makes no difference to them.
+func normalize(args []string) []string {
+	return goflags.Normalize(newParser(&flags{}, resolver{}).Model.Node, args)
 }
 
 // environment returns the variables that are for this program. An empty one is

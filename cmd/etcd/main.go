@@ -28,7 +28,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return status
 	}
 	env := environment(os.Environ())
-	args, dropped := dropIgnored(doubleDashes(args), env)
+	args, dropped := dropIgnored(normalize(args), env)
 	file, more, err := readFile(args, env)
 	if err != nil {
 		return fail(1, err)

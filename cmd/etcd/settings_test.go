@@ -54,14 +54,21 @@ func TestAddressesOfOldStandForURLs(t *testing.T) {
 	}
 }
 
+func TestAValueMayBeginWithADash(t *testing.T) {
+	f := parse(t, "-initial-cluster-token", "-odd-", "-debug")
+	if token := f.Clustering.InitialClusterToken; token != "-odd-" || !f.Logging.Debug {
+		t.Errorf("got token %q and debug %v, want %q and true", token, f.Logging.Debug, "-odd-")
+	}
+}
+
 func TestIgnoredFlagsLeaveTheOthersAlone(t *testing.T) {
 	env := map[string]string{"ETCD_ENABLE_V2": "true", "ETCD_EXPERIMENTAL_X": "1", "ETCD_NAME": "n"}
-	args := doubleDashes([]string{
+	args := normalize([]string{
 		"-enable-v2", "--name", "a", "--quota-backend-bytes", "1", "-peers=x,y", "-f", "--pre-vote=false",
 		"--experimental-initial-corrupt-check", "--data-dir=d", "--max-wals", "0", "--debug",
 	})
 	rest, dropped := dropIgnored(args, env)
-	if want := []string{"--name", "a", "--data-dir=d", "--debug"}; !slices.Equal(rest, want) {
+	if want := []string{"--name=a", "--data-dir=d", "--debug"}; !slices.Equal(rest, want) {
 		t.Errorf("left are %q, want %q", rest, want)
 	}
 	want := []string{

@@ -2,9 +2,10 @@ package main
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/strakeproject/strake/cmd/internal/goflags"
 )
 
 // normalise rewrites arguments of the original's style for kong: one dash is as
@@ -14,16 +15,17 @@ import (
 func normalise(root *kong.Node, args []string) ([]string, error) {
 	n := normaliser{node: root}
 	for len(args) > 0 {
-		arg := args[0]
-		args = args[1:]
+		arg, rest := args[0], args[1:]
 		switch {
 		case n.verbatim():
-			n.words = append(append(n.words, arg), args...)
-			args = nil
+			n.words = append(n.words, args...)
+			rest = nil
 		case arg == "--":
 			n.literal = true
-		case isFlag(arg) && !n.literal:
-			args = n.flag(arg, args)
+		case goflags.IsFlag(arg) && !n.literal:
+			var flag string
+			flag, rest = goflags.Take(n.node, args)
+			n.flags = append(n.flags, flag)
 		case n.node.Leaf():
 			n.words = append(n.words, arg)
 		case n.node == root && (arg == "help" || arg == "h"):
@@ -33,6 +35,7 @@ func normalise(root *kong.Node, args []string) ([]string, error) {
 				return nil, err
 			}
 		}
+		args = rest
 	}
 	return n.result(), nil
 }
@@ -47,46 +50,10 @@ type normaliser struct {
 	help     bool
 }
 
-// isFlag tells flags from words; a lone dash and a negative number are words.
-func isFlag(arg string) bool {
-	return len(arg) > 1 && arg[0] == '-' && (arg[1] < '0' || arg[1] > '9')
-}
-
 // verbatim reports whether what follows belongs to the program that exec-watch
 // is to run: all that comes after the key, except flags before its name.
 func (n *normaliser) verbatim() bool {
 	return n.node.Name == "exec-watch" && (len(n.words) > 1 || len(n.words) == 1 && n.literal)
-}
-
-// flag takes over a flag, and its value from rest if it needs one.
-func (n *normaliser) flag(arg string, rest []string) []string {
-	name, value, given := strings.Cut(strings.TrimPrefix(arg[1:], "-"), "=")
-	f := n.find(name)
-	if f == nil {
-		n.flags = append(n.flags, "--"+name) // for kong to refuse
-		return rest
-	}
-	if !given && !f.IsBool() && len(rest) > 0 {
-		value, given, rest = rest[0], true, rest[1:]
-	}
-	name = "--" + f.Name
-	if given {
-		name += "=" + value
-	}
-	n.flags = append(n.flags, name)
-	return rest
-}
-
-// find looks for a flag of the command or those above it by either name.
-func (n *normaliser) find(name string) *kong.Flag {
-	for node := n.node; node != nil; node = node.Parent {
-		for _, f := range node.Flags {
-			if f.Name == name || f.Short != 0 && string(f.Short) == name {
-				return f
-			}
-		}
-	}
-	return nil
 }
 
 // command goes down to a command by its name.

@@ -27,7 +27,7 @@ func TestArgumentsAreBroughtIntoOneForm(t *testing.T) {
 		{"set a -- -x --ttl 5", "set -- a -x --ttl 5"},
 		{"set -- a -x", "set -- a -x"},
 		{"set a --ttl", "set --ttl -- a"},
-		{"set a -x=5", "set --x -- a"},
+		{"set a -x=5", "set --x=5 -- a"},
 		{"ls a -p", "ls --p -- a"},
 		{"help", "--help"},
 		{"h member list", "member list --help"},
