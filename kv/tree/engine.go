@@ -134,6 +134,9 @@ func (t *Tree) options() *pebble.Options {
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
+	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionFastest })
+	// Few large files: to create one costs as much as to write a hundred records.
+	o.TargetFileSizes[0] = 8 << 20
 	o.Experimental.SpanPolicyFunc = storagePolicy
 	o.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy {
 		return pebble.ValueSeparationPolicy{
