@@ -33,9 +33,10 @@ const retainBatch = 8 << 20
 
 // scratch is memory that one Apply leaves to the next.
 type scratch struct {
-	key    []byte
-	events []event
-	lots   []lot // of the events, in their order
+	key, value []byte
+	ends       []int // of the results
+	events     []event
+	lots       []lot // of the events, in their order
 }
 
 // Apply applies commands, each to the state that the ones before it left, and
@@ -56,16 +57,17 @@ func (t *Tree) Apply(cmds []raftstore.Command, pos raftstore.Position) ([][]byte
 	x := &txn{t: t, b: b, state: t.state, next: never}
 	defer x.done()
 	all := make([]byte, 0, size+64*len(cmds))
-	ends := make([]int, len(cmds))
-	for i, c := range cmds {
+	ends := t.scratch.ends[:0]
+	for _, c := range cmds {
 		x.entry, x.state.clock = c.Index, max(x.state.clock, c.Stamp)
 		res, err := x.command(c.Data)
 		if err != nil {
 			return nil, fmt.Errorf("tree: apply command %d of entry %d: %w", c.Seq, c.Index, err)
 		}
 		all = res.append(all)
-		ends[i] = len(all)
+		ends = append(ends, len(all))
 	}
+	t.scratch.ends = ends
 	x.state.pos = pos
 	if err := x.commit(); err != nil {
 		return nil, fmt.Errorf("tree: commit up to entry %d: %w", pos.Index, err)
@@ -111,14 +113,16 @@ func (x *txn) commit() error {
 	if err := x.log(); err != nil {
 		return err
 	}
-	if err := t.hist.save(x.b); err != nil {
+	if err := t.hist.save(x.b, &t.scratch); err != nil {
 		return err
 	}
 	dropped, err := t.hist.prune(x.b, t.cfg.limits, x.state.index, x.state.clock)
 	if err != nil {
 		return err
 	}
-	if err := x.b.Set(metaState, x.state.encode(), nil); err != nil {
+	s := &t.scratch
+	s.value = x.state.append(s.value[:0])
+	if err := x.b.Set(metaState, s.value, nil); err != nil {
 		return err
 	}
 	if m := x.state.pos.Membership; !bytes.Equal(m, t.state.pos.Membership) {

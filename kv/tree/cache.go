@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -84,6 +85,7 @@ func (c *recordCache) put(key string, r *record, pending bool) {
 	defer c.mu.Unlock()
 	e := c.entries[key]
 	if e == nil {
+		key = strings.Clone(key) // which may be part of something larger
 		e = &cacheEntry{key: key, slot: len(c.clock)}
 		c.entries[key] = e
 		c.clock = append(c.clock, e)

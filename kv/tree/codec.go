@@ -10,6 +10,7 @@ import (
 // serves a whole message.
 type decoder struct {
 	b      []byte
+	all    string // ends in b and is what strings are cut from; if empty they are copied
 	failed bool
 }
 
@@ -63,7 +64,12 @@ func (d *decoder) string() string {
 		d.fail()
 		return ""
 	}
-	s := string(d.b[:n])
+	var s string
+	if at := len(d.all) - len(d.b); at >= 0 {
+		s = d.all[at:][:n]
+	} else {
+		s = string(d.b[:n])
+	}
 	d.b = d.b[n:]
 	return s
 }

@@ -137,6 +137,9 @@ func DecodeCommand(b []byte) (Command, error) {
 func (c *Command) decodeWrite(d *decoder) {
 	flags := d.byte()
 	c.Dir, c.Refresh, c.Recursive = flags&flagDir != 0, flags&flagRefresh != 0, flags&flagRecursive != 0
+	if c.writes() && !c.compares() {
+		d.all = string(d.b) // key and value live equally long
+	}
 	c.Key = d.string()
 	if c.writes() {
 		c.Value = d.string()

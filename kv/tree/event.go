@@ -11,6 +11,7 @@ import (
 type event struct {
 	kv.Event
 	refresh bool // only the TTL changed: not delivered to anyone
+	memory  int  // of one in the ring: its size
 }
 
 // Actions as stored.
@@ -39,7 +40,7 @@ func (e *event) deliver() kv.Event {
 	return ev
 }
 
-// size estimates the memory and disk that the event takes.
+// size estimates the memory that the event takes.
 func (e *event) size() int {
 	n := 64 + len(e.Node.Key) + len(e.Node.Value)
 	if e.PrevNode != nil {

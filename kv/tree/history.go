@@ -83,9 +83,10 @@ func (h *history) add(lim limits, index uint64, clock, bytes int64) uint64 {
 }
 
 // save stores what add has changed.
-func (h *history) save(b *pebble.Batch) error {
+func (h *history) save(b *pebble.Batch, s *scratch) error {
 	for i := len(h.segs) - 1; i >= 0 && h.segs[i].last > h.saved; i-- {
-		if err := b.Set(segmentKey(h.segs[i].first), h.segs[i].encode(), nil); err != nil {
+		s.key, s.value = appendSegmentKey(s.key[:0], h.segs[i].first), h.segs[i].append(s.value[:0])
+		if err := b.Set(s.key, s.value, nil); err != nil {
 			return err
 		}
 	}
@@ -116,8 +117,8 @@ func (h *history) prune(b *pebble.Batch, lim limits, index uint64, clock int64) 
 	return dropped, nil
 }
 
-func (s *segment) encode() []byte {
-	b := binary.AppendUvarint(nil, s.last)
+func (s *segment) append(b []byte) []byte {
+	b = binary.AppendUvarint(b, s.last)
 	b = binary.AppendVarint(b, s.bytes)
 	return binary.AppendVarint(b, s.stamp)
 }

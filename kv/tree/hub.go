@@ -254,8 +254,9 @@ func (h *hub) publish(evs []event, index, floor uint64) {
 	h.index = index
 	for i := range evs {
 		ev := &evs[i]
+		ev.memory = ev.size()
 		h.ring.push(ev)
-		h.bytes += ev.size()
+		h.bytes += ev.memory
 		if !ev.refresh {
 			h.wakeFor(ev)
 		}
@@ -279,7 +280,7 @@ func (h *hub) trim() {
 		if ev.Index >= h.floor && h.bytes <= h.limits.ringBytes && h.ring.n <= h.limits.ringEvents {
 			break
 		}
-		h.bytes -= ev.size()
+		h.bytes -= ev.memory // not ev.size, which would look at memory that is long cold
 		h.first = ev.Index + 1
 		h.ring.pop()
 	}

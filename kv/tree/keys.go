@@ -68,8 +68,10 @@ func memberKey(id uint64) []byte {
 	return binary.BigEndian.AppendUint64([]byte{tableMember}, id)
 }
 
-func segmentKey(first uint64) []byte {
-	return binary.BigEndian.AppendUint64(metaSegment[:len(metaSegment):len(metaSegment)], first)
+func segmentKey(first uint64) []byte { return appendSegmentKey(nil, first) }
+
+func appendSegmentKey(k []byte, first uint64) []byte {
+	return binary.BigEndian.AppendUint64(append(k, metaSegment...), first)
 }
 
 // under returns the prefix of all keys below a directory.

@@ -153,8 +153,8 @@ func (t *Tree) adopt(db *database, st state, hist history) {
 	t.index.Store(st.index)
 }
 
-func (s *state) encode() []byte {
-	b := binary.AppendUvarint(nil, s.pos.Index)
+func (s *state) append(b []byte) []byte {
+	b = binary.AppendUvarint(b, s.pos.Index)
 	b = binary.AppendUvarint(b, s.pos.Term)
 	b = binary.AppendUvarint(b, s.index)
 	return binary.AppendVarint(b, s.clock)
