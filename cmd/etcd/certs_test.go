@@ -31,7 +31,7 @@ func newAuthority(t *testing.T) *authority {
 	a := &authority{dir: t.TempDir()}
 	var der []byte
 	a.key, der = sign(t, nil, &x509.Certificate{
-		Subject: pkix.Name{CommonName: "ca"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+		Subject: pkix.Name{CommonName: "ca"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	})
 	var err error
 	if a.cert, err = x509.ParseCertificate(der); err != nil {
@@ -58,6 +58,23 @@ func (a *authority) issue(t *testing.T, name, host string) (cert, key string) {
 	writePEM(t, key, "PRIVATE KEY", keyDER)
 	writePEM(t, cert, "CERTIFICATE", der)
 	return cert, key
+}
+
+// revoke writes a list of the certificates that count for nothing any more, and
+// returns the file.
+func (a *authority) revoke(t *testing.T, certs ...*x509.Certificate) string {
+	t.Helper()
+	list := &x509.RevocationList{Number: big.NewInt(serial.Add(1)), NextUpdate: time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)}
+	for _, c := range certs {
+		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: c.SerialNumber, RevocationTime: time.Unix(1, 0)})
+	}
+	der, err := x509.CreateRevocationList(rand.Reader, list, a.cert, a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(a.dir, "revoked.pem")
+	writePEM(t, file, "X509 CRL", der)
+	return file
 }
 
 // client returns the settings of a client that trusts the authority, and shows a

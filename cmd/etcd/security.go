@@ -31,8 +31,9 @@ func (f *securityFlags) adopt(old *oldFlags) {
 // They follow their files.
 func (s *settings) clientTLS(log *slog.Logger) (*tls.Config, error) {
 	f := &s.Security
-	if f.ClientCRLFile != "" {
-		return nil, errors.New("--client-crl-file: certificates that were revoked cannot be told from others here")
+	revoked, err := loadRevocations("client-crl-file", f.ClientCRLFile)
+	if err != nil {
+		return nil, err
 	}
 	listen := slices.Concat(s.clientListen, s.metricsListen)
 	if is, _ := secure(listen); !is {
@@ -43,7 +44,6 @@ func (s *settings) clientTLS(log *slog.Logger) (*tls.Config, error) {
 	}
 	cert, key := f.CertFile, f.KeyFile
 	if f.AutoTLS && cert == "" {
-		var err error
 		if cert, key, err = member.SelfSigned(filepath.Join(s.member.DataDir, "fixtures", "client"), hosts(listen)...); err != nil {
 			return nil, fmt.Errorf("--auto-tls: %w", err)
 		}
@@ -58,7 +58,7 @@ func (s *settings) clientTLS(log *slog.Logger) (*tls.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("TLS for clients: %w", err)
 	}
-	return f.withSuites(settings.Server())
+	return f.withSuites(revoked.refuse(settings.Server()))
 }
 
 // withSuites applies --cipher-suites.
@@ -91,8 +91,6 @@ func (s *settings) peerTLS(log *slog.Logger) (*httppeer.TLS, error) {
 	f := &s.Security
 	is, mixed := secure(s.peerListen)
 	switch {
-	case f.PeerCRLFile != "":
-		return nil, errors.New("--peer-crl-file: certificates that were revoked cannot be told from others here")
 	case mixed:
 		return nil, errors.New("--listen-peer-urls: peers are served either over http or over https")
 	case !is && (f.PeerCertFile != "" || f.PeerAutoTLS):

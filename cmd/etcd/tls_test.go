@@ -138,3 +138,31 @@ func TestMembersMakeCertificatesOfTheirOwn(t *testing.T) {
 		s.terminate(t)
 	}
 }
+
+func TestACertificateThatWasRevokedIsRefused(t *testing.T) {
+	ca := newAuthority(t)
+	cert, key := ca.issue(t, "member", "127.0.0.1")
+	good, bad := ca.client(t, "good"), ca.client(t, "bad")
+	s := launch(t, nil, good, slices.Concat(anyPort("https"), quick(), []string{
+		"--data-dir", t.TempDir(), "--listen-peer-urls=http://127.0.0.1:0",
+		"--cert-file", cert, "--key-file", key, "--trusted-ca-file", ca.file(), "--client-cert-auth",
+		"--client-crl-file", ca.revoke(t),
+	})...).await(t)
+	defer s.terminate(t)
+	for _, settings := range []*tls.Config{good, bad} {
+		if err := handshake(s.url, settings); err != nil {
+			t.Errorf("before anything is revoked: %v", err)
+		}
+	}
+	ca.revoke(t, bad.Certificates[0].Leaf)
+	if err := handshake(s.url, bad); err == nil {
+		t.Error("a certificate that was revoked is taken")
+	}
+	if err := handshake(s.url, good); err != nil {
+		t.Errorf("another one was revoked: %v", err)
+	}
+	ca.revoke(t)
+	if err := handshake(s.url, bad); err != nil {
+		t.Errorf("it is not revoked any more: %v", err)
+	}
+}
