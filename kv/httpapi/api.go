@@ -55,12 +55,12 @@ type Config struct {
 	// 10 MiB. JSON documents are bounded at 1 MiB, where they are cut off.
 	MaxBodyBytes int64
 	// MaxWatches bounds the watches under way, beyond which error 300 answers at
-	// once; default 50,000. Each takes some 13 KiB, by net/http 27 KiB.
+	// once; default 120,000. Each takes some 11 KiB, by net/http 27 KiB.
 	MaxWatches int
 
 	// The rest is for Serve alone.
 
-	// MaxConns bounds the connections of all listeners; default 60,000. Beyond it
+	// MaxConns bounds the connections of all listeners; default 130,000. Beyond it
 	// new ones wait, accepted by nobody, until others end.
 	MaxConns int
 	// MaxHeaderBytes bounds request line and headers, beyond which status 431
@@ -95,8 +95,8 @@ func (c Config) withDefaults() Config {
 	c.Version = cmp.Or(c.Version, "3.4.0")
 	c.RequestTimeout = cmp.Or(c.RequestTimeout, 7*time.Second)
 	c.MaxBodyBytes = cmp.Or(c.MaxBodyBytes, 10<<20)
-	c.MaxWatches = cmp.Or(c.MaxWatches, 50_000)
-	c.MaxConns = cmp.Or(c.MaxConns, 60_000)
+	c.MaxWatches = cmp.Or(c.MaxWatches, 120_000)
+	c.MaxConns = cmp.Or(c.MaxConns, 130_000)
 	c.MaxHeaderBytes = cmp.Or(c.MaxHeaderBytes, 1<<20)
 	c.HeaderTimeout = cmp.Or(c.HeaderTimeout, 30*time.Second)
 	c.ReadTimeout = cmp.Or(c.ReadTimeout, 2*time.Minute)

@@ -24,8 +24,9 @@ import (
 // A connection that has gone to net/http stays there. Who holds a connection
 // gives its slot back: its loop, or net/http's ConnState hook.
 //
-// Goroutines: one for each connection, and one more while a watch of it waits,
-// which listens for the client to go. All end with the front.
+// Goroutines: one for each connection, and one that listens to all whose watches
+// wait, for clients to go. Where the system has no such thing, each of these has a
+// second goroutine for that. All end with the front.
 type front struct {
 	net.Listener
 	api  *API
@@ -33,6 +34,7 @@ type front struct {
 	base context.Context // that of all connections
 	cut  context.CancelFunc
 	cold *coldListener
+	ears ears
 
 	closing atomic.Bool
 	loops   sync.WaitGroup
@@ -139,6 +141,7 @@ func (f *front) end() {
 	}
 	f.mu.Unlock()
 	f.loops.Wait()
+	f.ears.close()
 }
 
 // A coldListener accepts connections that were handed over.

@@ -14,8 +14,8 @@ import (
 )
 
 // A hotConn is a connection that asks for keys, with its loop. It is also the
-// answer to the request under way. But for state and ear, all of it belongs to the
-// loop's goroutine.
+// answer to the request under way. But for state and ear, and that anybody may
+// cancel, all of it belongs to the loop's goroutine.
 type hotConn struct {
 	conn   net.Conn
 	front  *front
@@ -33,7 +33,8 @@ type hotConn struct {
 	out     *[]byte // not sent yet; nil if there is nothing
 	chunked bool    // whether the answer comes in parts
 	broken  bool    // whether it cannot be completed
-	ear     *ear    // while a watch waits
+	ear     *ear    // while a watch waits that ears does not listen to
+	heard   uint64  // in ears, while it does; else 0
 }
 
 // States of a connection.
@@ -267,7 +268,7 @@ func (c *hotConn) appendHead(h *head, length int) {
 	*c.out = append(b, "\r\n\r\n"...)
 }
 
-// An ear listens, while a watch waits, for the client to go.
+// An ear is a goroutine that listens, while a watch waits, for the client to go.
 type ear struct {
 	b     [1]byte // of the next request, should the client send it already
 	n     int
@@ -276,13 +277,16 @@ type ear struct {
 
 func (c *hotConn) park() {
 	_ = c.conn.SetWriteDeadline(time.Time{})
-	if c.ear != nil {
+	if c.ear != nil || c.heard != 0 {
 		return
 	}
 	if c.in = bytes.Clone(c.in); len(c.in) == 0 {
 		c.in = nil
 	}
 	c.release()
+	if c.heard = c.front.ears.add(c); c.heard != 0 {
+		return
+	}
 	_ = c.conn.SetReadDeadline(time.Time{})
 	c.ear = &ear{quiet: make(chan struct{})}
 	c.front.loops.Go(c.listen)
@@ -298,16 +302,20 @@ func (c *hotConn) listen() {
 	}
 }
 
-// unpark stops listening, if it has begun, and reports whether the client is
-// still there.
+// unpark ends listening, if it has begun, and reports whether the client is still
+// there.
 func (c *hotConn) unpark() bool {
-	e := c.ear
-	if e == nil {
+	switch e := c.ear; {
+	case c.heard != 0:
+		c.front.ears.remove(c, c.heard)
+		c.heard = 0
+	case e != nil:
+		_ = c.conn.SetReadDeadline(time.Unix(1, 0))
+		<-e.quiet
+		c.ear = nil
+		c.in = append(c.in, e.b[:e.n]...)
+	default:
 		return true
 	}
-	_ = c.conn.SetReadDeadline(time.Unix(1, 0))
-	<-e.quiet
-	c.ear = nil
-	c.in = append(c.in, e.b[:e.n]...)
 	return c.ctx.Err() == nil
 }
