@@ -49,6 +49,9 @@ func ParseCluster(list string) ([]raftstore.InitialMember, error) {
 // memberDir is where the member's data is under DataDir.
 func (c *Config) memberDir() string { return filepath.Join(c.DataDir, "member") }
 
+// logName is the log's directory in there, unless Config.LogDir names another.
+const logName = "log"
+
 // checkBootstrap finds the mistakes that would make a new member one that its
 // peers do not expect.
 func (c *Config) checkBootstrap(ctx context.Context) error {

@@ -108,7 +108,7 @@ func (c *Config) fill() error {
 	c.InitialClusterToken = cmp.Or(c.InitialClusterToken, DefaultToken)
 	c.HeartbeatInterval = cmp.Or(c.HeartbeatInterval, DefaultHeartbeat)
 	c.ElectionTimeout = cmp.Or(c.ElectionTimeout, DefaultElection)
-	c.LogDir = cmp.Or(c.LogDir, filepath.Join(c.memberDir(), "log"))
+	c.LogDir = cmp.Or(c.LogDir, filepath.Join(c.memberDir(), logName))
 	c.LogRetainBytes = cmp.Or(c.LogRetainBytes, defaultLogRetain)
 	c.LogCapBytes = max(cmp.Or(c.LogCapBytes, defaultLogCap), c.LogRetainBytes)
 	c.Version = cmp.Or(c.Version, defaultVersion)

@@ -17,6 +17,9 @@
 // disk is removed and added again. When a majority is lost for good, one of the
 // others goes on alone with Config.ForceNewCluster.
 //
+// [CopyDir] and [Backup] copy a member that runs, from its files; [Restore] makes
+// a member of what Backup wrote.
+//
 // With Config.PeerTLS the members talk over TLS and prove to each other who they
 // are.
 //

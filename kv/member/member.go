@@ -16,7 +16,7 @@ import (
 	"github.com/strakeproject/strake/kv/tree"
 	"github.com/strakeproject/strake/raftstore"
 	"github.com/strakeproject/strake/raftstore/httppeer"
-	"github.com/strakeproject/strake/raftstore/pebblelog"
+	"github.com/strakeproject/strake/raftstore/seglog"
 )
 
 // A Member is a kv.Store that is one of a cluster. All methods are safe for
@@ -122,7 +122,7 @@ func (m *Member) open(ctx context.Context) error {
 }
 
 func (c *Config) openLog() (raftstore.LogStore, error) {
-	return pebblelog.Open(c.LogDir, pebblelog.Options{Logger: c.Logger})
+	return seglog.Open(c.LogDir, seglog.Options{Logger: c.Logger})
 }
 
 // findOut looks what a member without data is to become.

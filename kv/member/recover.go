@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/strakeproject/strake/kv/tree"
 	"github.com/strakeproject/strake/raftstore"
 )
 
@@ -19,19 +18,14 @@ func Exists(dataDir string) (bool, error) {
 // standAlone makes what the data directory holds the only member of a new
 // cluster.
 func (c *Config) standAlone(ctx context.Context) error {
-	dir := c.memberDir()
-	if !holdsAnything(dir) {
+	if !holdsAnything(c.memberDir()) {
 		return nil
 	}
-	log, err := c.openLog()
+	parts, err := c.parts()
 	if err != nil {
 		return err
 	}
-	err = raftstore.Recover(ctx, raftstore.Config{
-		Dir: dir, Name: c.Name, URLs: c.AdvertisePeerURLs,
-		StateMachine: tree.New(tree.Config{Logger: c.Logger}), Log: log, Logger: c.Logger,
-	})
-	if err != nil {
+	if err := raftstore.Recover(ctx, parts); err != nil {
 		return fmt.Errorf("force a new cluster: %w", err)
 	}
 	c.Logger.Warn("this member is now alone in a new cluster, members of the old one must not come back", "name", c.Name)

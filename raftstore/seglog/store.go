@@ -71,7 +71,8 @@ const (
 // Open opens the log in dir, making it if it does not exist. The directory is
 // locked until Close.
 //
-// A damaged log is refused with raftstore.ErrCorrupt. What was not synced before
+// It fails when the disk has no room for another file, whether one is needed or
+// not. A damaged log is refused with raftstore.ErrCorrupt. What was not synced before
 // a crash may be gone, but never something before what is there.
 func Open(dir string, o Options) (*Store, error) {
 	s := &Store{fs: o.FS, dir: dir, log: o.Logger, limit: int(o.SegmentBytes)}
@@ -115,6 +116,9 @@ func (s *Store) open() error {
 	}
 	found, err := (&scanner{fs: s.fs, dir: s.dir}).scan(names)
 	if err != nil {
+		return err
+	}
+	if err := s.findRoom(); err != nil {
 		return err
 	}
 	s.renamed = true // by whoever was here before
@@ -232,6 +236,24 @@ func (s *Store) mark() error {
 		return fmt.Errorf("write %s: %w", tmp, err)
 	}
 	return s.rename(tmp, markerName)
+}
+
+// findRoom fails when the disk is full. The log might go on for a while in the
+// room that it has, but whoever else starts on that disk would fail, half way.
+func (s *Store) findRoom() error {
+	const name = "room.tmp"
+	f, err := s.fs.Create(s.path(name), vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return fmt.Errorf("create %s: %w", name, err)
+	}
+	_, err = f.Write(make([]byte, firstLength))
+	if err == nil {
+		err = f.Sync() // a file system may not look for room before
+	}
+	if err = errors.Join(err, f.Close(), s.fs.Remove(s.path(name))); err != nil {
+		return fmt.Errorf("find room: %w", err)
+	}
+	return nil
 }
 
 // findSpares takes the spare files that can be of use, and removes others.

@@ -1,4 +1,4 @@
-package main
+package member
 
 import (
 	"context"
@@ -9,8 +9,9 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
+
+	"github.com/strakeproject/strake/raftstore/seglog"
 )
 
 // errMoved says that what was being copied has changed meanwhile.
@@ -25,7 +26,7 @@ const copyTries = 20
 //
 //	identity.json, current.json   small, replaced by rename
 //	state or state-N              a database of which what is flushed counts
-//	log                           a database with all that the state lacks
+//	log                           with all that the state lacks
 //
 // The state comes first, so that the log continues it.
 func copyMember(ctx context.Context, from, to string) error {
@@ -37,16 +38,17 @@ func copyMember(ctx context.Context, from, to string) error {
 	if err != nil {
 		return err
 	}
-	// Sorted by name, the log would come first.
-	slices.SortFunc(dirs, func(a, b fs.DirEntry) int { return strings.Compare(b.Name(), a.Name()) })
 	for _, d := range dirs {
 		name := d.Name()
-		if !d.IsDir() || name != "log" && name != "state" && !strings.HasPrefix(name, "state-") {
+		if !d.IsDir() || name != "state" && !strings.HasPrefix(name, "state-") {
 			continue
 		}
 		if err := copyDatabase(ctx, filepath.Join(from, name), filepath.Join(to, name)); err != nil {
 			return fmt.Errorf("copy %s: %w", filepath.Join(from, name), err)
 		}
+	}
+	if err := seglog.Copy(ctx, filepath.Join(from, logName), filepath.Join(to, logName), seglog.Options{}); err != nil {
+		return err
 	}
 	for name, content := range before {
 		if err := os.WriteFile(filepath.Join(to, name), []byte(content), 0o600); err != nil {
