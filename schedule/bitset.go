@@ -35,8 +35,8 @@ func (b *bitset) put(i int, in bool) {
 
 // or adds what o has.
 func (b *bitset) or(o bitset) {
-	for len(*b) < len(o) {
-		*b = append(*b, 0)
+	if len(*b) < len(o) {
+		*b = append(*b, make([]uint64, len(o)-len(*b))...)
 	}
 	for i, w := range o {
 		(*b)[i] |= w

@@ -26,6 +26,8 @@ type unit struct {
 	heavy     bool // it requests or is estimated to use anything
 	estimated bool // it is estimated to use anything
 	modest    bool // spec asks for no machine by ID, no ports, and no limit
+	picked    bool // of those to be split by connected
+	tied      bool // of those, to another
 	aside     bool // not counted at the moment though it has a place
 }
 

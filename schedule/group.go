@@ -159,30 +159,35 @@ func (s *Scheduler) connected(units []*unit) [][]*unit {
 	if !slices.ContainsFunc(units, func(u *unit) bool { return len(u.peers) > 0 }) {
 		return singly(units)
 	}
-	in := make(map[*unit]bool, len(units))
 	for _, u := range units {
-		in[u] = true
+		u.picked = true
 	}
 	next := map[*unit][]*unit{}
 	for _, u := range units {
 		for _, name := range u.peers {
-			if p := s.units[name]; in[p] {
-				next[u] = append(next[u], p)
-				next[p] = append(next[p], u)
+			if p := s.units[name]; p != nil && p.picked {
+				next[u], next[p] = append(next[u], p), append(next[p], u)
+				u.tied, p.tied = true, true
 			}
 		}
 	}
-	var sets [][]*unit
-	for _, u := range units {
-		if !in[u] {
+	sets := make([][]*unit, 0, len(units))
+	for i, u := range units {
+		switch {
+		case !u.picked:
+			continue
+		case !u.tied:
+			u.picked = false
+			sets = append(sets, units[i:i+1:i+1])
 			continue
 		}
-		in[u] = false
+		u.picked = false
 		set := []*unit{u}
 		for i := 0; i < len(set); i++ {
+			set[i].tied = false
 			for _, v := range next[set[i]] {
-				if in[v] {
-					in[v] = false
+				if v.picked {
+					v.picked = false
 					set = append(set, v)
 				}
 			}

@@ -15,6 +15,15 @@ func (s *Scheduler) placeGroup(units []*unit) (again bool) {
 	if len(units) == 1 {
 		return s.placeTogether(units)
 	}
+	clash := func(u *unit) bool {
+		return slices.ContainsFunc(units, u.conflictsWith) || slices.ContainsFunc(units, u.portsClash)
+	}
+	if !slices.ContainsFunc(units, clash) {
+		all := slices.SortedFunc(slices.Values(units), compareUnits)
+		if again = s.placeTogether(all); all[0].at >= 0 {
+			return again
+		}
+	}
 	units = slices.Clone(units)
 	for len(units) > 0 {
 		fit := s.fitTogether(units)
