@@ -22,7 +22,9 @@ type VMwareOptions struct {
 	// Root is the root directory of the machine whose hardware is looked at, / by
 	// default.
 	Root string
-	// GuestInfo is the program vmtoolsd by default.
+	// GuestInfo is by default the hypervisor itself, by the instruction that VMware has
+	// for it, or else, where that is closed and on processors other than amd64, the
+	// program vmtoolsd.
 	GuestInfo GuestInfo
 }
 
@@ -34,7 +36,7 @@ type VMwareOptions struct {
 func VMware(c *Client, o VMwareOptions) Source {
 	guest := o.GuestInfo
 	if guest == nil {
-		guest = Vmtoolsd{}
+		guest = newHypervisor()
 	}
 	return vmware{client: c, available: func() error { return onVMware(cmp.Or(o.Root, "/")) }, guest: withOVF{guest}}
 }
