@@ -215,10 +215,12 @@ func (w *search) readUsed(sh *shape, c *cell, ahead int32) {
 			i, _ = slices.BinarySearch(c.entries, e.nextShare())
 			i--
 			continue
-		case exceeds(shares[e.slot()*words:][:words], sh.shares, w.limit):
+		}
+		taken := shares[e.slot()*words:][:words]
+		if exceeds(taken, sh.shares, w.limit) {
 			continue
 		}
-		if w.try(e.slot(), sh) {
+		if w.take(rank{dominantAfter(taken, sh.shares), e.rank().count, e.slot()}) {
 			vain = false
 		}
 	}
@@ -238,11 +240,19 @@ func (w *search) readFree(sh *shape, c *cell) {
 		return
 	}
 	vain := true
+	shares, words := w.sched.ledger.shares, len(sh.shares)
 	for _, e := range c.entries {
 		if w.best.slot >= 0 && bound == w.best.value && e.slot() > w.best.slot {
 			return
 		}
-		if w.mask.has(e.slot()) && w.try(e.slot(), sh) {
+		if !w.mask.has(e.slot()) {
+			continue
+		}
+		value := restAfter(shares[e.slot()*words:][:words], sh.shares)
+		if !sh.used {
+			value += unusedMachine
+		}
+		if w.take(rank{value, 0, e.slot()}) {
 			vain = false
 		}
 	}
@@ -251,10 +261,10 @@ func (w *search) readFree(sh *shape, c *cell) {
 	}
 }
 
-// try takes a slot for the best if it is, and reports whether it does.
-func (w *search) try(slot int, sh *shape) bool {
-	r := w.sched.rank(slot, sh.shares)
-	if !r.before(w.best) || !w.sched.ledger.fits(slot, w.q) {
+// take takes a slot for the best if it ranks before that and has room, and
+// reports whether it does.
+func (w *search) take(r rank) bool {
+	if !r.before(w.best) || !w.sched.ledger.fits(r.slot, w.q) {
 		return false
 	}
 	w.best = r
