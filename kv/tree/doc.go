@@ -40,6 +40,23 @@
 //
 //	go run ./examples/versus scale
 //
+// # Cost
+//
+// A set writes one record of the node. All sets of a log entry share a record of
+// the changelog, which holds the values before and after and is written to
+// disk once. Processor time of a set of 256 bytes, with its
+// share of flushes and compactions, on two processors that others were busy on:
+//
+//	keys         in batches of    processor    to disk    allocations
+//	10,000                   1       8.1 µs      390 B              5
+//	10,000                  10       5.3 µs      360 B              3
+//	10,000                 100       4.6 µs      340 B              3
+//	1,000,000               10       9.4 µs      640 B              4
+//
+// Measure it with
+//
+//	go test -run - -bench Apply -benchtime 300000x ./kv/tree
+//
 // A [Local] is a Tree that orders its own commands: a kv.Store for one process
 // and for tests, also under testing/synctest.
 package tree
