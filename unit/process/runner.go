@@ -203,7 +203,11 @@ func (r *Runner) Kill() {
 			j.close()
 		}
 		if r.lock != nil {
-			_ = r.lock.Close() // frees the lock
+			// Closing alone frees the lock only when no child has the file any
+			// more, and one that this program forks just now for something else
+			// has it until it executes.
+			_ = unix.Flock(int(r.lock.Fd()), unix.LOCK_UN)
+			_ = r.lock.Close()
 		}
 		close(r.closed)
 	})

@@ -189,7 +189,49 @@ func TestUnitsDieWithTheProgram(t *testing.T) {
 	}
 }
 
-// runForEver is the program of that test.
+// A child has all files of the program that forks it until it executes its own.
+func TestADirectoryIsFreeAfterKillThoughAChildHasItsLock(t *testing.T) {
+	dir := t.TempDir()
+	r, err := process.New(process.Config{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Kill()
+	had, err := syscall.Dup(openAs(t, filepath.Join(dir, "lock"))) // as the child has it
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(had)
+	r.Kill()
+	next, err := process.New(process.Config{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	next.Kill()
+}
+
+// openAs returns the descriptor of an open file.
+func openAs(t *testing.T, path string) int {
+	t.Helper()
+	list, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range list {
+		if to, err := os.Readlink("/proc/self/fd/" + e.Name()); err != nil || to != path {
+			continue
+		}
+		fd, err := strconv.Atoi(e.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fd
+	}
+	t.Fatalf("%s is not open", path)
+	return -1
+}
+
+// runForEver is the program of TestUnitsDieWithTheProgram.
 func runForEver(dir string) {
 	r, err := process.New(process.Config{Dir: dir, Env: []string{"PATH=/usr/bin:/bin", "T=" + os.Getenv("T")}})
 	if err != nil {
