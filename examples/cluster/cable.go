@@ -5,7 +5,29 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"syscall"
+	"time"
 )
+
+// inUse is how long an address may stay in use after its last listener was
+// closed: each child that this process forks has that listener as well, until it
+// executes its program.
+const inUse = 10 * time.Second
+
+// listen tries to listen until the address is free.
+func listen[T any](ctx context.Context, try func() (T, error)) (T, error) {
+	for began := time.Now(); ; {
+		l, err := try()
+		if !errors.Is(err, syscall.EADDRINUSE) || time.Since(began) > inUse {
+			return l, err
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return l, err
+		}
+	}
+}
 
 // cable is the network cable of a machine: everything it dials and accepts runs
 // through it, so that pulling it is what the loss of a machine looks like to

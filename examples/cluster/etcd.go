@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"path/filepath"
 	"sync"
 	"time"
@@ -40,22 +41,22 @@ func inCluster(m machineConfig) (bool, error) {
 }
 
 // startEtcd starts the member that the cloud-config's etcd2 section describes.
-func startEtcd(ctx context.Context, m machineConfig, dir string, net *cable, log *slog.Logger) (*etcd, error) {
+func startEtcd(ctx context.Context, m machineConfig, dir string, cable *cable, log *slog.Logger) (*etcd, error) {
 	cfg, clientURLs, err := etcdConfig(m.CoreOS.Etcd2)
 	if err != nil {
 		return nil, err
 	}
 	cfg.DataDir = filepath.Join(dir, cfg.DataDir)
-	cfg.DialPeer = net.dial
+	cfg.DialPeer = cable.dial
 	cfg.Logger = log
-	peers, err := member.Listen(ctx, cfg.listenPeerURLs)
+	peers, err := listen(ctx, func() ([]net.Listener, error) { return member.Listen(ctx, cfg.listenPeerURLs) })
 	if err != nil {
 		return nil, err
 	}
 	for _, l := range peers {
-		cfg.PeerListeners = append(cfg.PeerListeners, net.wrap(l))
+		cfg.PeerListeners = append(cfg.PeerListeners, cable.wrap(l))
 	}
-	clients, err := member.Listen(ctx, clientURLs)
+	clients, err := listen(ctx, func() ([]net.Listener, error) { return member.Listen(ctx, clientURLs) })
 	if err != nil {
 		for _, l := range peers {
 			l.Close()
@@ -83,7 +84,7 @@ func startEtcd(ctx context.Context, m machineConfig, dir string, net *cable, log
 	})
 	for _, l := range clients {
 		e.served.Go(func() {
-			if err := api.Serve(serveCtx, net.wrap(l)); err != nil {
+			if err := api.Serve(serveCtx, cable.wrap(l)); err != nil {
 				log.Error("client API ended", "member", m.name, "err", err)
 			}
 		})

@@ -161,7 +161,9 @@ func (m *machine) startFleet(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", net.JoinHostPort(m.ip.String(), apiPort))
+	l, err := listen(ctx, func() (net.Listener, error) {
+		return net.Listen("tcp", net.JoinHostPort(m.ip.String(), apiPort))
+	})
 	if err != nil {
 		return err
 	}
