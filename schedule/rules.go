@@ -13,6 +13,10 @@ import (
 // m, and the global units that were admitted before. Walk global units in order
 // of name; then scheduler and machine come to the same set. So a unit that is
 // placed stands before a global one, and of two global units the lesser name.
+//
+// The state of the machine does not matter. What runs on a cordoned or draining
+// machine stays if it is global, and nothing that both sides know tells it from
+// a unit that would be new there: to refuse the one would be to stop the other.
 func AdmitsGlobal(m Machine, on []Unit, u Unit) (bool, Reason) {
 	if !u.Active {
 		return false, Reason{Code: CodeInactive}
