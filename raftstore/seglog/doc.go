@@ -19,17 +19,18 @@
 // You owe what raftstore.LogStore says: Append from one goroutine, and Close. An
 // error of the disk is final.
 //
-// Against pebblelog, in four runs on two processors that had ten times the work
-// they can do, so that only the processor time counts; a bare pwrite and
-// fdatasync took 58 to 98 us of it then:
+// Against pebblelog, two runs on two shared processors:
 //
-//	go test -run - -bench Append -benchtime 1000x -count 4 ./raftstore/seglog
+//	go test -run - -bench Append -benchtime 2000x -count 2 ./raftstore/seglog
 //
-//	synced Append            seglog                    pebblelog
-//	of 1 x 300 B, new        62-85 us cpu, 0 allocs    88-100 us cpu, 0 allocs
-//	of 1 x 300 B, files used 46-67 us cpu, 0 allocs    54-73 us cpu, 0 allocs
-//	of 16 x 4 KiB, new       163-214 us cpu, 0 allocs  260-311 us cpu, 12 allocs
-//	of 16 x 4 KiB, used      86-125 us cpu, 0 allocs   232-246 us cpu, 16 allocs
+//	synced Append            seglog                 pebblelog
+//	of 1 x 300 B, new        96-98 us, 46-51 cpu    156-165 us, 91-98 cpu
+//	of 1 x 300 B, used       88-89 us, 43-44 cpu    96-116 us, 54-62 cpu
+//	of 16 x 4 KiB, new       141-177 us, 74-113 cpu 228-242 us, 191-224 cpu, 12 allocs
+//	of 16 x 4 KiB, used      121 us, 56-58 cpu      165-174 us, 175 cpu, 14 allocs
+//
+// "used" is with files that are written over. Most of what is left is the write
+// and the sync themselves.
 //
 // Open reads 1.3 GB/s.
 package seglog
