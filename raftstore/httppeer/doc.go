@@ -68,4 +68,12 @@
 //	control message, one way, median and p99       11, 51 µs   12, 59 µs
 //	  while the bulk stream is full                10, 245 µs  11, 788 µs
 //	snapshot of 128 MiB, checked and synced        393 MB/s    327 MB/s
+//
+// The processor time of both members together, on the same machine when others
+// kept it busy, too; one run of the same with -bench 'PingPong|Forward':
+//
+//	                                               http        TLS
+//	message of 1 KiB and its answer                26 µs       28 µs
+//	forward of one command and its outcome         25 µs       31 µs
+//	  with eight callers                           17 µs       19 µs
 package httppeer

@@ -74,7 +74,7 @@ var (
 )
 
 func newForwardConn(conn *patientConn) *forwardConn {
-	conn.silence, conn.onMotion = forwardSilence, func(int, int) {}
+	conn.silence, conn.onMotion = forwardSilence, func(int, int, time.Time) {}
 	return &forwardConn{
 		sharedConn: share(conn),
 		cancels:    make(chan struct{}, 1),

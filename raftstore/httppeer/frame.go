@@ -96,26 +96,38 @@ type patientConn struct {
 	net.Conn
 	reader   *bufio.Reader // what was read ahead of the frames, then Conn
 	silence  time.Duration // for reads
-	onMotion func(read, written int)
+	onMotion func(read, written int, now time.Time)
+
+	readSince, writtenSince time.Time // when the deadlines were put off last
 }
 
+// slack is how long a deadline is left as it is: to put it off takes longer than
+// to read a message. That makes reads less patient, and writes more.
+const slack = beat / 4
+
 func (c *patientConn) Read(b []byte) (int, error) {
-	// An error shows in the Read, unless that finds what was read ahead.
-	_ = c.SetReadDeadline(time.Now().Add(c.silence))
+	if now := time.Now(); now.Sub(c.readSince) >= slack {
+		c.readSince = now
+		// An error shows in the Read, unless that finds what was read ahead.
+		_ = c.SetReadDeadline(now.Add(c.silence))
+	}
 	n, err := c.reader.Read(b)
-	c.onMotion(n, 0)
+	c.onMotion(n, 0, time.Now())
 	return n, err
 }
 
 func (c *patientConn) Write(b []byte) (written int, err error) {
 	for len(b) > 0 && err == nil {
-		_ = c.SetWriteDeadline(time.Now().Add(writeTimeout)) // shows in the Write
+		if now := time.Now(); now.Sub(c.writtenSince) >= slack {
+			c.writtenSince = now
+			_ = c.SetWriteDeadline(now.Add(writeTimeout + slack)) // shows in the Write
+		}
 		var n int
 		n, err = c.Conn.Write(b[:min(len(b), piece)])
 		written += n
 		b = b[n:]
 	}
-	c.onMotion(0, written)
+	c.onMotion(0, written, time.Time{})
 	return written, err
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/strakeproject/strake/raftstore"
@@ -39,10 +40,9 @@ type PeerStats struct {
 
 // Peers tells about all peers, in the order of their ids.
 func (t *Transport) Peers() []PeerStats {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	all := make([]PeerStats, 0, len(t.peers))
-	for _, p := range t.peers {
+	peers := *t.peers.Load()
+	all := make([]PeerStats, 0, len(peers))
+	for _, p := range peers {
 		all = append(all, p.stats(time.Now()))
 	}
 	slices.SortFunc(all, func(a, b PeerStats) int { return cmp.Compare(a.ID, b.ID) })
@@ -117,37 +117,34 @@ func (p *peer) stats(now time.Time) PeerStats {
 
 // traffic counts what passes between this member and a peer.
 type traffic struct {
+	sentBytes, receivedBytes atomic.Int64
+	heard                    atomic.Int64 // Unix time in ns; 0 for never
+	dropped                  atomic.Uint64
+
 	mu sync.Mutex
-	s  PeerStats // those fields that are not kept elsewhere
+	s  PeerStats // those fields that change with connections and pings
 }
 
 func (c *traffic) stats(now time.Time) PeerStats {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	s := c.s
-	s.Active = !s.Heard.IsZero() && now.Sub(s.Heard) <= activeWithin
+	c.mu.Unlock()
+	s.Sent, s.Received, s.Dropped = c.sentBytes.Load(), c.receivedBytes.Load(), c.dropped.Load()
+	if heard := c.heard.Load(); heard != 0 {
+		s.Heard = time.Unix(0, heard)
+		s.Active = now.Sub(s.Heard) <= activeWithin
+	}
 	return s
 }
 
-func (c *traffic) sent(n int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.s.Sent += int64(n)
+func (c *traffic) sent(n int) { c.sentBytes.Add(int64(n)) }
+
+func (c *traffic) received(n int, now time.Time) {
+	c.receivedBytes.Add(int64(n))
+	c.heard.Store(now.UnixNano())
 }
 
-func (c *traffic) received(n int) {
-	now := time.Now()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.s.Received += int64(n)
-	c.s.Heard = now
-}
-
-func (c *traffic) drop(messages int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.s.Dropped += uint64(messages)
-}
+func (c *traffic) drop(messages int) { c.dropped.Add(uint64(messages)) }
 
 // echoed takes the time that one ping took.
 func (c *traffic) echoed(took time.Duration) {

@@ -188,7 +188,7 @@ func (t *Transport) serveUpgraded(w http.ResponseWriter, r *http.Request, peer r
 	if err := t.upgrade(conn); err != nil {
 		return
 	}
-	err = f(bye, &patientConn{Conn: conn, reader: rw.Reader, onMotion: func(int, int) {}})
+	err = f(bye, &patientConn{Conn: conn, reader: rw.Reader, onMotion: func(int, int, time.Time) {}})
 	if err != nil && t.ctx.Err() == nil && !errors.Is(err, io.EOF) {
 		t.log.Debug("httppeer: incoming connection ended", "path", r.URL.Path, "peer", formatID(peer.ID), "err", err)
 	}
@@ -232,13 +232,13 @@ func (t *Transport) untrack(conn net.Conn) {
 // breaks or the peer is silent for too long.
 func (t *Transport) readStream(conn *patientConn, from uint64, kind string) error {
 	conn.silence = silenceOf(kind)
-	conn.onMotion = func(read, written int) {
+	conn.onMotion = func(read, written int, now time.Time) {
 		p := t.peer(from)
 		if p == nil {
 			return
 		}
 		if read > 0 {
-			p.traffic.received(read)
+			p.traffic.received(read, now)
 		}
 		p.traffic.sent(written)
 	}

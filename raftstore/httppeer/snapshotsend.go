@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 )
 
 // SendSnapshot sends the files below dir. It is paced by Config.SnapshotRate.
@@ -47,7 +48,7 @@ type snapshotSender struct {
 }
 
 func newSnapshotSender(t *Transport, conn *patientConn) *snapshotSender {
-	conn.silence, conn.onMotion = receiverSilence, func(int, int) {}
+	conn.silence, conn.onMotion = receiverSilence, func(int, int, time.Time) {}
 	pace := newPacer(t.snapshotRate)
 	s := &snapshotSender{
 		conn: conn, pace: pace, frame: make([]byte, frameHead+pace.chunk()),

@@ -107,7 +107,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 func (t *Transport) writeStream(ctx context.Context, conn *patientConn, s *stream) error {
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	conn.onMotion = func(_, written int) { s.traffic.sent(written) }
+	conn.onMotion = func(_, written int, _ time.Time) { s.traffic.sent(written) }
 	pings := &pinger{conn: conn.Conn, silence: silenceOf(s.kind), traffic: s.traffic}
 	ended := make(chan error, 1)
 	t.tasks.Go(func() {
@@ -197,7 +197,7 @@ func (g *pinger) echoed(b byte, now time.Time) bool {
 	}
 	g.open = false
 	_ = g.conn.SetReadDeadline(time.Time{})
-	g.traffic.received(1)
+	g.traffic.received(1, now)
 	g.traffic.echoed(now.Sub(g.sent))
 	return true
 }

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/strakeproject/strake/raftstore"
@@ -36,10 +38,11 @@ type Transport struct {
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
 
+	peers atomic.Pointer[map[uint64]*peer] // replaced, with mu held, and never changed
+
 	mu       sync.Mutex
 	started  bool
 	stopped  bool
-	peers    map[uint64]*peer
 	accepted map[net.Conn]accepted
 	refusal  refusal
 }
@@ -92,9 +95,9 @@ func New(cfg Config) *Transport {
 		tls:          cfg.TLS,
 		dialContext:  cfg.DialContext,
 		snapshotRate: max(cfg.SnapshotRate, 0),
-		peers:        make(map[uint64]*peer),
 		accepted:     make(map[net.Conn]accepted),
 	}
+	t.peers.Store(&map[uint64]*peer{})
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	return t
 }
@@ -108,7 +111,7 @@ func (t *Transport) Start(self raftstore.Member, clusterID uint64, h raftstore.H
 	}
 	t.self, t.clusterID, t.handler = self, clusterID, h
 	t.started = true
-	for _, p := range t.peers {
+	for _, p := range *t.peers.Load() {
 		t.startPeer(p)
 	}
 	return nil
@@ -118,12 +121,14 @@ func (t *Transport) Start(self raftstore.Member, clusterID uint64, h raftstore.H
 func (t *Transport) SetPeer(m raftstore.Member) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if p := t.peers[m.ID]; p != nil {
+	if p := t.peer(m.ID); p != nil {
 		p.set(m)
 		return
 	}
 	p := newPeer(t.ctx, m)
-	t.peers[m.ID] = p
+	peers := maps.Clone(*t.peers.Load())
+	peers[m.ID] = p
+	t.peers.Store(&peers)
 	if t.started && !t.stopped {
 		t.startPeer(p)
 	}
@@ -134,9 +139,11 @@ func (t *Transport) SetPeer(m raftstore.Member) {
 func (t *Transport) RemovePeer(id uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if p := t.peers[id]; p != nil {
+	if p := t.peer(id); p != nil {
 		p.cancel()
-		delete(t.peers, id)
+		peers := maps.Clone(*t.peers.Load())
+		delete(peers, id)
+		t.peers.Store(&peers)
 	}
 	for _, a := range t.accepted {
 		if a.peer == id {
@@ -175,11 +182,7 @@ func (t *Transport) Send(m raftstore.Message) {
 	}
 }
 
-func (t *Transport) peer(id uint64) *peer {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.peers[id]
-}
+func (t *Transport) peer(id uint64) *peer { return (*t.peers.Load())[id] }
 
 // Stop ends all streams, forwards and snapshots, and waits for their goroutines
 // and for the requests being served.
