@@ -201,6 +201,7 @@ func (n *Node) start(pos Position, id identity) (err error) {
 	n.appends.wake = make(chan struct{}, 1)
 	n.applies.wake = make(chan struct{}, 1)
 	n.leader.changed = make(chan struct{})
+	n.leader.grace = n.electionTimeout() / 2
 	n.leader.tenures = make(map[*tenure]struct{})
 	n.unattached = make(map[uint64]uint64)
 	n.heardOf = make(map[uint64]bool)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/tracker"
@@ -91,6 +92,7 @@ func roleOf(s raft.StateType) Role {
 
 // leaderBoard shows who leads.
 type leaderBoard struct {
+	grace   time.Duration // see during
 	mu      sync.Mutex
 	id      uint64
 	changed chan struct{} // closed and replaced at each change
@@ -101,23 +103,34 @@ type leaderBoard struct {
 type tenure struct {
 	leader uint64
 	cancel context.CancelFunc
+	grace  *time.Timer // nil while leader leads
 }
 
-// during returns a context that ends when a member other than leader leads.
+// during returns a context that ends when a member other than leader has led for
+// the time of grace: one that is still there knows by then, and can tell, what
+// became of the calls that it was given.
 func (b *leaderBoard) during(ctx context.Context, leader uint64) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
-	t := &tenure{leader, cancel}
+	t := &tenure{leader: leader, cancel: cancel}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.id != leader && b.id != 0 {
-		cancel()
-	}
 	b.tenures[t] = struct{}{}
+	b.look(t)
 	return ctx, func() {
 		b.mu.Lock()
 		delete(b.tenures, t)
+		if t.grace != nil {
+			t.grace.Stop()
+		}
 		b.mu.Unlock()
 		cancel()
+	}
+}
+
+// look begins the time of grace if somebody else leads.
+func (b *leaderBoard) look(t *tenure) {
+	if t.leader != b.id && b.id != 0 && t.grace == nil {
+		t.grace = time.AfterFunc(b.grace, t.cancel)
 	}
 }
 
@@ -135,9 +148,7 @@ func (b *leaderBoard) set(id uint64) {
 		close(b.changed)
 		b.changed = make(chan struct{})
 		for t := range b.tenures {
-			if t.leader != id && id != 0 {
-				t.cancel()
-			}
+			b.look(t)
 		}
 	}
 }
