@@ -43,11 +43,11 @@ type scratch struct {
 // returns one encoded [Result] for each. An undecodable command changes nothing.
 // When Apply returns, reads see the new state and watchers know of it.
 func (t *Tree) Apply(cmds []raftstore.Command, pos raftstore.Position) ([][]byte, error) {
-	if err := t.failed.Load(); err != nil {
-		return nil, fmt.Errorf("tree: storage failed: %w", *err)
-	}
 	if t.db == nil {
 		return nil, ErrClosed
+	}
+	if err := t.db.failure.or(nil); err != nil {
+		return nil, fmt.Errorf("tree: %w", err)
 	}
 	size := 0
 	for _, c := range cmds {
@@ -62,7 +62,7 @@ func (t *Tree) Apply(cmds []raftstore.Command, pos raftstore.Position) ([][]byte
 		x.entry, x.state.clock = c.Index, max(x.state.clock, c.Stamp)
 		res, err := x.command(c.Data)
 		if err != nil {
-			return nil, fmt.Errorf("tree: apply command %d of entry %d: %w", c.Seq, c.Index, err)
+			return nil, fmt.Errorf("tree: apply command %d of entry %d: %w", c.Seq, c.Index, t.db.failure.or(err))
 		}
 		all = res.append(all)
 		ends = append(ends, len(all))
@@ -70,7 +70,7 @@ func (t *Tree) Apply(cmds []raftstore.Command, pos raftstore.Position) ([][]byte
 	t.scratch.ends = ends
 	x.state.pos = pos
 	if err := x.commit(); err != nil {
-		return nil, fmt.Errorf("tree: commit up to entry %d: %w", pos.Index, err)
+		return nil, fmt.Errorf("tree: commit up to entry %d: %w", pos.Index, t.db.failure.or(err))
 	}
 	results := make([][]byte, len(cmds))
 	begin := 0

@@ -18,7 +18,9 @@
 //
 // Each Apply is one batch that carries its own position in the log. The
 // database keeps no write-ahead log of its own: after a crash it is the state
-// after some earlier batch, and the rest is applied again.
+// after some earlier batch, and the rest is applied again. A disk that fails, or is
+// full, leaves the same: nothing is written to it any more, and Apply, Flush,
+// Checkpoint and Close return why.
 //
 // # Size
 //

@@ -5,19 +5,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
-	"strings"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/strakeproject/strake/raftstore/pebblelog"
 )
 
 // A database is an open Pebble. It stays open until its users are done.
 type database struct {
 	*pebble.DB
-	users sync.WaitGroup
+	users   sync.WaitGroup
+	failure *failure
 }
 
 // use returns the current database for reading. The caller calls users.Done
@@ -35,13 +38,13 @@ func (t *Tree) use() (*database, error) {
 // openDatabase opens the database in dir, or a new one, and reads what Apply
 // keeps of it in memory.
 func (t *Tree) openDatabase(dir string) (*database, state, history, error) {
-	pdb, err := pebble.Open(dir, t.options())
-	if err != nil {
-		return nil, state{}, history{}, err
+	db := &database{failure: newFailure(t.cfg.Logger)}
+	var err error
+	if db.DB, err = pebble.Open(dir, t.options(db.failure)); err != nil {
+		return nil, state{}, history{}, db.failure.or(err)
 	}
-	db := &database{DB: pdb}
 	st, hist, err := db.load()
-	if err != nil {
+	if err = db.failure.or(err); err != nil {
 		return nil, state{}, history{}, errors.Join(err, db.Close())
 	}
 	return db, st, hist, nil
@@ -79,7 +82,8 @@ func readState(r pebble.Reader) (st state, err error) {
 	return st, err
 }
 
-// durable returns the index of the last batch that a crash leaves.
+// durable returns the index of the last batch that a crash leaves, 0 if that
+// cannot be told since the storage failed.
 func (db *database) durable() (uint64, error) {
 	it, err := db.NewIter(&pebble.IterOptions{
 		LowerBound: metaState, UpperBound: append(metaState[:2:2], 0), OnlyReadGuaranteedDurable: true,
@@ -91,34 +95,47 @@ func (db *database) durable() (uint64, error) {
 	if it.First() {
 		err = st.decode(it.Value())
 	}
-	return st.pos.Index, errors.Join(err, it.Close())
+	if err := errors.Join(err, it.Close()); err != nil {
+		return 0, err
+	}
+	// Pebble knows nothing of a failed disk, and takes for durable what is not.
+	if db.failure.or(nil) != nil {
+		return 0, nil
+	}
+	return st.pos.Index, nil
 }
 
 // flush makes durable what was committed before the call.
 func (db *database) flush(ctx context.Context) error {
+	if err := db.failure.or(nil); err != nil {
+		return err
+	}
 	done, err := db.AsyncFlush()
 	if err != nil {
-		return err
+		return db.failure.or(err)
 	}
 	select {
 	case <-done:
-		return nil
+	case <-db.failure.happened:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	return db.failure.or(nil)
 }
 
 // options returns the settings of the storage engine. There is no WAL: what a
-// crash takes is applied again from the raft log.
-func (t *Tree) options() *pebble.Options {
+// crash takes is applied again from the raft log. Once f has happened, nothing
+// more is written.
+func (t *Tree) options(f *failure) *pebble.Options {
 	o := &pebble.Options{
 		DisableWAL:         true,
 		FormatMajorVersion: pebble.FormatValueSeparation,
 		FS:                 t.cfg.fs,
 		MemTableSize:       uint64(t.cfg.memTable),
-		Logger:             engineLogger{t.cfg.Logger},
+		Logger:             engineLogger{f},
 		EventListener: &pebble.EventListener{
-			BackgroundError: func(err error) { t.fail(err) },
+			BackgroundError: f.happen,
+			DataCorruption:  func(info pebble.DataCorruptionInfo) { f.happen(info.Details) },
 		},
 	}
 	if t.cfg.InMemory {
@@ -127,7 +144,7 @@ func (t *Tree) options() *pebble.Options {
 	if o.FS == nil {
 		o.FS = vfs.Default
 	}
-	o.FS = orderedFS{o.FS}
+	o.FS = pebblelog.Guard(linkFS{o.FS}, f.happen)
 	o.MemTableStopWritesThreshold = 3
 	// Memtables are taken out of the cache, so it has to be that much larger.
 	o.CacheSize = t.cfg.CacheBytes + 3*int64(o.MemTableSize)
@@ -167,66 +184,74 @@ func storagePolicy(start []byte) (pebble.SpanPolicy, []byte, error) {
 	return together, nil, nil
 }
 
-// orderedFS makes the files of a directory durable before a marker that names
-// one of them is there, and the marker before the one it replaces goes. Pebble
-// syncs the directory only after all three, and a file system may do them in any
-// order.
-type orderedFS struct{ vfs.FS }
+// linkFS copies a file where it cannot be linked, as on file systems without
+// links. That is not for Pebble to do, since its guard takes a link that fails for
+// a failed disk.
+type linkFS struct{ vfs.FS }
 
-// Create implements vfs.FS.
-func (fs orderedFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
-	if !strings.HasPrefix(fs.PathBase(name), "marker.") {
-		return fs.FS.Create(name, category)
-	}
-	if err := fs.syncDir(name); err != nil {
-		return nil, err
-	}
-	f, err := fs.FS.Create(name, category)
-	if err != nil {
-		return nil, err
-	}
-	if err := fs.syncDir(name); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
-}
-
-// syncDir syncs the directory that holds the named file.
-func (fs orderedFS) syncDir(name string) error {
-	dir, err := fs.OpenDir(fs.PathDir(name))
-	if err != nil {
+// Link implements vfs.FS.
+func (f linkFS) Link(from, to string) error {
+	err := f.FS.Link(from, to)
+	if err == nil || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return vfs.Copy(f.FS, from, to)
 }
 
 // Unwrap implements vfs.FS.
-func (fs orderedFS) Unwrap() vfs.FS { return fs.FS }
+func (f linkFS) Unwrap() vfs.FS { return f.FS }
 
-// fail remembers that the engine lost the ability to write. The next Apply
-// returns it.
-func (t *Tree) fail(err error) {
-	t.cfg.Logger.Error("key space storage failed", slog.Any("err", err))
-	t.failed.CompareAndSwap(nil, &err)
+// A failure is why a database is no longer to be trusted with writes. It happens
+// at most once, at any time, and ends the Tree: what is asked of it next, be it
+// Apply or Flush, returns the error. What has been applied can still be read.
+type failure struct {
+	log      *slog.Logger
+	once     sync.Once
+	err      error         // set before happened is closed
+	happened chan struct{} // closed when it has
+}
+
+func newFailure(log *slog.Logger) *failure {
+	return &failure{log: log, happened: make(chan struct{})}
+}
+
+// happen is told of all errors, of which the first counts: the engine meets the
+// others because of it.
+func (f *failure) happen(err error) {
+	f.once.Do(func() {
+		f.err = fmt.Errorf("storage failed: %w", err)
+		close(f.happened)
+		// As text: the engine's errors would have their stacks logged.
+		f.log.Error("tree: storage failed", slog.String("err", err.Error()))
+	})
+}
+
+// or returns the failure, or else err, which may be due to a failure or be nil
+// because the engine does not know of it.
+func (f *failure) or(err error) error {
+	select {
+	case <-f.happened:
+		return f.err
+	default:
+		return err
+	}
 }
 
 // engineLogger passes on what Pebble logs.
-type engineLogger struct{ log *slog.Logger }
+type engineLogger struct{ failure *failure }
 
 // Infof implements pebble.Logger.
 func (l engineLogger) Infof(format string, args ...any) {
-	l.log.Debug(fmt.Sprintf(format, args...))
+	l.failure.log.Debug(fmt.Sprintf(format, args...))
 }
 
 // Errorf implements pebble.Logger.
 func (l engineLogger) Errorf(format string, args ...any) {
-	l.log.Error(fmt.Sprintf(format, args...))
+	l.failure.log.Error(fmt.Sprintf(format, args...))
 }
 
-// Fatalf implements pebble.Logger. Pebble calls it when it no longer knows
-// what is on disk, and must not run on.
+// Fatalf implements pebble.Logger. Pebble calls it when it no longer knows what
+// is on disk, and goes on with an error if it returns.
 func (l engineLogger) Fatalf(format string, args ...any) {
-	msg := fmt.Sprintf(format, args...)
-	l.log.Error(msg)
-	panic("tree: storage engine: " + msg)
+	l.failure.happen(fmt.Errorf(format, args...))
 }

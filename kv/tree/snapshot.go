@@ -68,7 +68,7 @@ func (t *Tree) Checkpoint(ctx context.Context, dir string) (raftstore.Position, 
 	if err := db.flush(ctx); err != nil {
 		return raftstore.Position{}, fmt.Errorf("tree: checkpoint: %w", err)
 	}
-	if err := db.Checkpoint(dir); err != nil {
+	if err := db.failure.or(db.Checkpoint(dir)); err != nil {
 		return raftstore.Position{}, fmt.Errorf("tree: checkpoint: %w", err)
 	}
 	pos, err := t.positionIn(dir)
@@ -81,15 +81,16 @@ func (t *Tree) Checkpoint(ctx context.Context, dir string) (raftstore.Position, 
 // positionIn reads the position of the checkpoint in dir from itself: the
 // database may have moved on between the flush and the copy.
 func (t *Tree) positionIn(dir string) (pos raftstore.Position, err error) {
-	o := t.options()
+	f := newFailure(t.cfg.Logger)
+	o := t.options(f)
 	o.ReadOnly = true
 	o.CacheSize = 1 << 20
 	db, err := pebble.Open(dir, o)
 	if err != nil {
-		return pos, err
+		return pos, f.or(err)
 	}
 	st, err := readState(db)
-	return st.pos, errors.Join(err, db.Close())
+	return st.pos, f.or(errors.Join(err, db.Close()))
 }
 
 // Install replaces the state by the checkpoint in dir. Reads go on meanwhile.

@@ -57,9 +57,8 @@ type Tree struct {
 	hub *hub
 	due due // the earliest expiry
 
-	index  atomic.Uint64 // the store index; raised after the commit
-	floor  atomic.Uint64 // the oldest index in the history; raised before the commit
-	failed atomic.Pointer[error]
+	index atomic.Uint64 // the store index; raised after the commit
+	floor atomic.Uint64 // the oldest index in the history; raised before the commit
 
 	expired atomic.Uint64 // nodes
 
@@ -170,7 +169,8 @@ func (s *state) decode(b []byte) error {
 	return nil
 }
 
-// Close makes the state durable and releases it. Watches end.
+// Close makes the state durable and releases it. Watches end. It fails if the
+// storage has failed.
 func (t *Tree) Close() error {
 	t.hub.close(t.stopped())
 	t.due.close()
@@ -182,7 +182,8 @@ func (t *Tree) Close() error {
 		return nil
 	}
 	db.users.Wait()
-	if err := errors.Join(db.Flush(), db.Close()); err != nil {
+	err := db.flush(context.Background())
+	if err = db.failure.or(errors.Join(err, db.Close())); err != nil {
 		return fmt.Errorf("tree: close: %w", err)
 	}
 	return nil
