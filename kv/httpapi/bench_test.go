@@ -34,6 +34,10 @@ var stillEvent = kv.Event{
 
 func (*still) Get(context.Context, string, kv.GetOptions) (kv.Event, error) { return stillEvent, nil }
 
+func (*still) List(_ context.Context, _ string, _ kv.GetOptions, each func(uint64, kv.Node) error) error {
+	return each(stillEvent.Index, stillEvent.Node)
+}
+
 func (*still) Set(context.Context, string, string, kv.SetOptions) (kv.Event, error) {
 	return stillEvent, nil
 }

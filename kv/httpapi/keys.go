@@ -66,7 +66,7 @@ func (a *API) serveKey(ctx, stop context.Context, w answer, r *keyRequest) {
 		return
 	}
 	begun := time.Now()
-	if l, ok := a.cfg.Store.(kv.Lister); ok && r.reads() && q.recursive {
+	if l, ok := a.cfg.Store.(kv.Lister); ok && r.reads() {
 		if a.serveList(ctx, w, r, l, key) == nil {
 			count.took(time.Since(begun))
 		}

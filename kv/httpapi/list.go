@@ -16,45 +16,29 @@ const listChunk = 64 << 10
 // files of the store from being removed, so nobody may linger.
 const listPatience = 30 * time.Second
 
-// serveList answers with a whole subtree. It passes nodes on as the store gives
-// them, and holds no more than a chunk and the directories it is in. It returns
-// the error that it has answered with.
+// serveList answers with a file, or a directory with its children. It passes nodes
+// on as the store gives them, and holds no more than a chunk and the directories
+// it is in. It returns the error that it has answered with.
 func (a *API) serveList(ctx context.Context, w answer, r *keyRequest, l kv.Lister, key string) error {
 	buf := a.buffers.Get().(*[]byte)
 	defer a.giveBack(buf)
-	out := &listing{b: (*buf)[:0], now: time.Now()}
-	begun := false
-	send := func() error {
-		w.allow(listPatience)
-		if !begun {
-			begun = true
-			h := a.success(out.index)
-			if err := w.begin(&h); err != nil {
-				return err
-			}
-		}
-		err := w.part(out.b)
-		out.b = out.b[:0]
-		return err
-	}
+	out := &listing{api: a, w: w, b: (*buf)[:0]}
 	q := &r.params
-	opts := kv.GetOptions{Recursive: true, Sorted: q.sorted, Quorum: q.quorum && r.method == http.MethodGet}
-	err := a.list(ctx, l, key, opts, func(index uint64, n *kv.Node) error {
-		out.index = index
-		if out.add(n); len(out.b) < listChunk {
-			return nil
-		}
-		return send()
-	})
-	a.counts.note(opGetRecursive, err)
+	opts := kv.GetOptions{Recursive: q.recursive, Sorted: q.sorted, Quorum: q.quorum && r.method == http.MethodGet}
+	err := out.list(ctx, l, key, opts)
+	op := opGet
+	if q.recursive {
+		op = opGetRecursive
+	}
+	a.counts.note(op, err)
 	switch {
-	case err != nil && begun:
+	case err != nil && out.begun:
 		w.abort() // so that the client does not take it for all
 	case err != nil:
 		a.writeError(ctx, w, r, err)
-	case begun:
+	case out.begun:
 		out.end()
-		_ = send()                  // a client that has gone needs no answer
+		_ = out.send()              // a client that has gone needs no answer
 		w.allow(a.cfg.WriteTimeout) // for what is still in buffers
 	default:
 		out.end()
@@ -65,32 +49,13 @@ func (a *API) serveList(ctx context.Context, w answer, r *keyRequest, l kv.Liste
 	return err
 }
 
-// list is kv.Lister's List, which takes as long as the client needs but for the
-// wait for a quorum.
-func (a *API) list(
-	ctx context.Context, l kv.Lister, key string, opts kv.GetOptions, each func(index uint64, n *kv.Node) error,
-) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	if opts.Quorum {
-		timer := time.AfterFunc(a.cfg.RequestTimeout, func() { cancel(context.DeadlineExceeded) })
-		defer timer.Stop()
-		inner := each
-		each = func(index uint64, n *kv.Node) error {
-			timer.Stop()
-			return inner(index, n)
-		}
-	}
-	err := l.List(ctx, key, opts, func(index uint64, n kv.Node) error { return each(index, &n) })
-	if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
-		return context.DeadlineExceeded
-	}
-	return err
-}
-
-// A listing appends the JSON of a get event from nodes that come one by one, each
-// directory before its children.
+// A listing is the answer to a get: the JSON of the event, from nodes that come
+// one by one, each directory before its children.
 type listing struct {
+	api   *API
+	w     answer
+	timer *time.Timer // until the first node, of a quorum's
+	begun bool        // the answer, of which b is the part to be sent
 	b     []byte
 	now   time.Time
 	index uint64    // of the store
@@ -98,15 +63,64 @@ type listing struct {
 }
 
 type openDir struct {
-	kv.Node
-	children bool
+	key               string
+	created, modified uint64
+	children          bool
+}
+
+// list has the listing filled by the store, which takes as long as the client needs
+// but for the wait for a quorum.
+func (l *listing) list(ctx context.Context, from kv.Lister, key string, opts kv.GetOptions) error {
+	if !opts.Quorum {
+		return from.List(ctx, key, opts, l.each)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	timer := time.AfterFunc(l.api.cfg.RequestTimeout, func() { cancel(context.DeadlineExceeded) })
+	defer timer.Stop()
+	l.timer = timer
+	err := from.List(ctx, key, opts, l.each)
+	if err != nil && errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+		return context.DeadlineExceeded
+	}
+	return err
+}
+
+// each takes a node from the store.
+func (l *listing) each(index uint64, n kv.Node) error {
+	if l.now.IsZero() {
+		l.index, l.now = index, time.Now()
+		if l.timer != nil {
+			l.timer.Stop()
+		}
+	}
+	l.add(&n)
+	if len(l.b) < listChunk || len(l.open) == 0 { // a file goes as a whole
+		return nil
+	}
+	return l.send()
+}
+
+// send passes on what there is.
+func (l *listing) send() error {
+	l.w.allow(listPatience)
+	if !l.begun {
+		l.begun = true
+		h := l.api.success(l.index)
+		if err := l.w.begin(&h); err != nil {
+			return err
+		}
+	}
+	err := l.w.part(l.b)
+	l.b = l.b[:0]
+	return err
 }
 
 func (l *listing) add(n *kv.Node) {
-	if len(l.open) == 0 {
+	if l.open == nil {
 		l.b = append(l.b, `{"action":"get","node":`...)
 	}
-	for len(l.open) > 1 && l.open[len(l.open)-1].Key != kv.Parent(n.Key) {
+	for len(l.open) > 1 && l.open[len(l.open)-1].key != kv.Parent(n.Key) {
 		l.close()
 	}
 	if last := len(l.open) - 1; last >= 0 {
@@ -118,18 +132,20 @@ func (l *listing) add(n *kv.Node) {
 		l.open[last].children = true
 	}
 	l.b = appendNodeHead(l.b, n, l.now, true)
-	l.open = append(l.open, openDir{Node: kv.Node{
-		Key: n.Key, CreatedIndex: n.CreatedIndex, ModifiedIndex: n.ModifiedIndex,
-	}})
+	if !n.Dir {
+		l.b = appendNodeTail(l.b, n)
+		return
+	}
+	l.open = append(l.open, openDir{key: n.Key, created: n.CreatedIndex, modified: n.ModifiedIndex})
 }
 
-// close ends the innermost node.
+// close ends the innermost directory.
 func (l *listing) close() {
 	last := &l.open[len(l.open)-1]
 	if last.children {
 		l.b = append(l.b, `],`...)
 	}
-	l.b = appendNodeTail(l.b, &last.Node)
+	l.b = appendNodeTail(l.b, &kv.Node{CreatedIndex: last.created, ModifiedIndex: last.modified})
 	l.open = l.open[:len(l.open)-1]
 }
 

@@ -18,11 +18,19 @@ func (t *Tree) List(ctx context.Context, key string, opts kv.GetOptions, each fu
 		return err
 	}
 	key = clean(key)
+	index := t.Index()
 	db, err := t.use()
 	if err != nil {
 		return err
 	}
 	defer db.users.Done()
+	r, err := t.file(db, key)
+	if err != nil {
+		return fmt.Errorf("tree: list %q: %w", key, err)
+	}
+	if r != nil {
+		return each(max(index, r.modified), r.node(key))
+	}
 	snap := db.NewSnapshot()
 	defer snap.Close()
 	st, err := readState(snap)
@@ -95,7 +103,7 @@ func (w *walker) list(prefix []byte) error {
 		case slash >= 0: // below a child that has been seen
 			w.it.SeekGE(append(bytes.Clone(k[:len(prefix)+slash]), '/'+1))
 		default:
-			if err := w.child(bytes.Clone(k)); err != nil {
+			if err := w.child(string(k[1:])); err != nil {
 				return err
 			}
 		}
@@ -104,21 +112,21 @@ func (w *walker) list(prefix []byte) error {
 }
 
 // child passes on the node at the iterator, with what is below it, and moves on.
-func (w *walker) child(k []byte) error {
+func (w *walker) child(key string) error {
 	if err := w.ctx.Err(); err != nil {
 		return err
 	}
 	r, err := decodeRecord(w.it.Value())
 	if err != nil {
-		return fmt.Errorf("tree: list: %w of %q", err, k[1:])
+		return fmt.Errorf("tree: list: %w of %q", err, key)
 	}
-	if err := w.each(r.node(string(k[1:]))); err != nil {
+	if err := w.each(r.node(key)); err != nil {
 		return err
 	}
 	if w.it.Next(); !r.dir || !w.recursive {
 		return nil
 	}
-	below := append(k, '/')
+	below := nodeKey(under(key))
 	switch {
 	case !w.it.Valid():
 		return nil

@@ -22,22 +22,35 @@ func (t *Tree) Get(key string, opts kv.GetOptions) (kv.Event, error) {
 		return kv.Event{}, err
 	}
 	defer db.users.Done()
-	if key != "/" {
-		r, known := t.cache.committed(key)
-		if !known {
-			r, err = readRecord(db, key)
-		}
-		if err != nil {
-			return kv.Event{}, fmt.Errorf("tree: get %q: %w", key, err)
-		}
-		if r != nil && !r.dir {
-			return found(r.node(key), max(index, r.modified)), nil
-		}
+	r, err := t.file(db, key)
+	if err != nil {
+		return kv.Event{}, fmt.Errorf("tree: get %q: %w", key, err)
 	}
-	// Everything else takes several reads, which must see the same state.
+	if r != nil {
+		return found(r.node(key), max(index, r.modified)), nil
+	}
 	snap := db.NewSnapshot()
 	defer snap.Close()
 	return getAll(snap, key, index, opts.Recursive)
+}
+
+// file returns the record of a key if that is of a file, which one read tells.
+// Everything else takes several, which must see the same state.
+func (t *Tree) file(db *database, key string) (*record, error) {
+	if key == "/" {
+		return nil, nil
+	}
+	r, known := t.cache.committed(key)
+	if !known {
+		var err error
+		if r, err = readRecord(db, key); err != nil {
+			return nil, err
+		}
+	}
+	if r == nil || r.dir {
+		return nil, nil
+	}
+	return r, nil
 }
 
 // getAll is Get from an unchanging reader that is as new as index.
