@@ -17,7 +17,7 @@ var imports = map[string]string{
 	"errors": "errors", "fmt": "fmt", "net": "net", "http": "net/http", "netip": "net/netip",
 	"filepath": "path/filepath", "time": "time",
 	"kv": module + "kv", "member": module + "kv/member", "httpapi": module + "kv/httpapi",
-	"raftstore": module + "raftstore", "pebblelog": module + "raftstore/pebblelog", "httppeer": module + "raftstore/httppeer",
+	"raftstore": module + "raftstore", "seglog": module + "raftstore/seglog", "httppeer": module + "raftstore/httppeer",
 	"schedule": module + "schedule", "unit": module + "unit", "process": module + "unit/process",
 	"overlay": module + "overlay", "reboot": module + "reboot", "cloudconfig": module + "cloudconfig",
 }

@@ -10,13 +10,13 @@ import (
 	"time"
 
 	"github.com/strakeproject/strake/raftstore"
-	"github.com/strakeproject/strake/raftstore/pebblelog"
+	"github.com/strakeproject/strake/raftstore/seglog"
 )
 
 // parts is a Config for a member alone in a directory.
 func parts(t *testing.T, dir string, c *cluster, sm raftstore.StateMachine) raftstore.Config {
 	t.Helper()
-	log, err := pebblelog.Open(filepath.Join(dir, "log"), pebblelog.Options{})
+	log, err := seglog.Open(filepath.Join(dir, "log"), seglog.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

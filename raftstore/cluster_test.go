@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/strakeproject/strake/raftstore"
-	"github.com/strakeproject/strake/raftstore/pebblelog"
 	"github.com/strakeproject/strake/raftstore/raftsim"
+	"github.com/strakeproject/strake/raftstore/seglog"
 )
 
 // journal is a state machine that remembers every command, and its position if
@@ -85,7 +85,7 @@ func (c *cluster) startAll() *cluster {
 func (c *cluster) start(name string, sm recorder) *raftstore.Node {
 	c.t.Helper()
 	dir := filepath.Join(c.dir, name)
-	log, err := pebblelog.Open(filepath.Join(dir, "log"), pebblelog.Options{})
+	log, err := seglog.Open(filepath.Join(dir, "log"), seglog.Options{})
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -414,7 +414,7 @@ func TestOpenRefusesAMisconfiguredMember(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			dir := t.TempDir()
-			log, err := pebblelog.Open(filepath.Join(dir, "log"), pebblelog.Options{})
+			log, err := seglog.Open(filepath.Join(dir, "log"), seglog.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -12,7 +12,7 @@
 // # What you owe
 //
 // A deterministic [StateMachine], a directory that is yours alone, a [LogStore]
-// such as pebblelog and a [Transport] such as httppeer, which you serve on the
+// such as seglog and a [Transport] such as httppeer, which you serve on the
 // member's peer address. All members of a new cluster are opened with the same
 // Config.Initial; one that joins later is added first and opened with
 // Config.Join; afterwards each finds itself in its directory. A state machine

@@ -8,8 +8,8 @@ import (
 	"strconv"
 
 	"github.com/strakeproject/strake/raftstore"
-	"github.com/strakeproject/strake/raftstore/pebblelog"
 	"github.com/strakeproject/strake/raftstore/raftsim"
+	"github.com/strakeproject/strake/raftstore/seglog"
 )
 
 // counter adds up numbers. It keeps nothing on disk: after a restart the log is
@@ -36,7 +36,7 @@ func Example() {
 	ctx := context.Background()
 	dir, _ := os.MkdirTemp("", "counter")
 	defer os.RemoveAll(dir)
-	log, err := pebblelog.Open(filepath.Join(dir, "log"), pebblelog.Options{})
+	log, err := seglog.Open(filepath.Join(dir, "log"), seglog.Options{})
 	if err != nil {
 		fmt.Println(err)
 		return

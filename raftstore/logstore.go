@@ -1,6 +1,6 @@
 package raftstore
 
-// LogStore keeps the raft log of one member on disk. pebblelog is the one for
+// LogStore keeps the raft log of one member on disk. seglog is the one for
 // real disks. The runtime calls Append from one goroutine, and the reading
 // methods from others at the same time; Close comes last, and once.
 type LogStore interface {

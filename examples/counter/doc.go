@@ -10,8 +10,8 @@
 //   - registers, the state machine (registers.go). It owes determinism in Apply,
 //     its position stored together with its contents, and files that are whole
 //     or absent after a crash (image.go).
-//   - a pebblelog, the log on disk, and an httppeer, the way to the other
-//     members. Both belong to the node from raftstore.Open on.
+//   - a seglog, the log on disk, and an httppeer, the way to the other members.
+//     Both belong to the node from raftstore.Open on.
 //   - a server on the member's peer URL, which hands all requests to the
 //     httppeer. It runs before Open, since peers may call at once.
 //   - a raftstore.Node (member.go). It is stopped before the program ends, and

@@ -17,7 +17,7 @@ import (
 
 	"github.com/strakeproject/strake/raftstore"
 	"github.com/strakeproject/strake/raftstore/httppeer"
-	"github.com/strakeproject/strake/raftstore/pebblelog"
+	"github.com/strakeproject/strake/raftstore/seglog"
 )
 
 // memberConfig says which member to run, and how a new one finds the others.
@@ -102,7 +102,7 @@ func (m *member) openNode(ctx context.Context, cfg memberConfig, transport *http
 		}
 		rc.Join = &cluster
 	}
-	if rc.Log, err = pebblelog.Open(filepath.Join(cfg.Dir, "log"), pebblelog.Options{Logger: log}); err != nil {
+	if rc.Log, err = seglog.Open(filepath.Join(cfg.Dir, "log"), seglog.Options{Logger: log}); err != nil {
 		return err
 	}
 	m.node, err = raftstore.Open(ctx, rc) // closes state and log if it fails

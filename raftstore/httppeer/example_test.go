@@ -11,7 +11,7 @@ import (
 
 	"github.com/strakeproject/strake/raftstore"
 	"github.com/strakeproject/strake/raftstore/httppeer"
-	"github.com/strakeproject/strake/raftstore/pebblelog"
+	"github.com/strakeproject/strake/raftstore/seglog"
 )
 
 // length answers with the length of each command.
@@ -45,7 +45,7 @@ func Example() {
 	go func() { _ = server.Serve(listener) }()
 	defer server.Close()
 
-	log, err := pebblelog.Open(filepath.Join(dir, "log"), pebblelog.Options{})
+	log, err := seglog.Open(filepath.Join(dir, "log"), seglog.Options{})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -100,7 +100,7 @@ func ExampleLoadTLS() {
 	go func() { _ = server.Serve(tls.NewListener(listener, peers.Server())) }()
 	defer server.Close()
 
-	log, err := pebblelog.Open(filepath.Join(dir, "log"), pebblelog.Options{})
+	log, err := seglog.Open(filepath.Join(dir, "log"), seglog.Options{})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -10,9 +10,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/strakeproject/strake/raftstore"
-	"github.com/strakeproject/strake/raftstore/pebblelog"
 	"github.com/strakeproject/strake/raftstore/raftmetrics"
 	"github.com/strakeproject/strake/raftstore/raftsim"
+	"github.com/strakeproject/strake/raftstore/seglog"
 )
 
 // echo is a state machine without state.
@@ -35,7 +35,7 @@ func Example() {
 	ctx := context.Background()
 	dir, _ := os.MkdirTemp("", "metrics")
 	defer os.RemoveAll(dir)
-	log, err := pebblelog.Open(filepath.Join(dir, "log"), pebblelog.Options{})
+	log, err := seglog.Open(filepath.Join(dir, "log"), seglog.Options{})
 	if err != nil {
 		fmt.Println(err)
 		return

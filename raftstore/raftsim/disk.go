@@ -101,8 +101,8 @@ func newDisk(mem *vfs.MemFS) *Disk {
 // FS returns the disk for Config.FS. It is good until the next Crash.
 func (d *Disk) FS() raftstore.FS { return nodeFS{d.mounted()} }
 
-// PebbleFS returns the disk for a database, like pebblelog's. It is good until
-// the next Crash.
+// PebbleFS returns the disk for a log, or a database. It is good until the next
+// Crash.
 func (d *Disk) PebbleFS() vfs.FS { return d.mounted() }
 
 func (d *Disk) mounted() *mount {

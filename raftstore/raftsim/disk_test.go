@@ -15,8 +15,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/strakeproject/strake/raftstore"
-	"github.com/strakeproject/strake/raftstore/pebblelog"
 	"github.com/strakeproject/strake/raftstore/raftsim"
+	"github.com/strakeproject/strake/raftstore/seglog"
 )
 
 func TestACrashLeavesWhatWasSynced(t *testing.T) {
@@ -174,7 +174,7 @@ func ExampleDisk() {
 	ctx := context.Background()
 	disk, net := raftsim.NewDisk(), raftsim.NewNetwork()
 	open := func() (*raftstore.Node, error) {
-		log, err := pebblelog.Open("log", pebblelog.Options{FS: disk.PebbleFS()})
+		log, err := seglog.Open("log", seglog.Options{FS: disk.PebbleFS()})
 		if err != nil {
 			return nil, err
 		}

@@ -6,7 +6,7 @@
 // [Disk] for each member, whose power you cut, and which fails, hangs or slows
 // down where you say. A member on a disk is opened with
 //
-//	log, err := pebblelog.Open("log", pebblelog.Options{FS: disk.PebbleFS()})
+//	log, err := seglog.Open("log", seglog.Options{FS: disk.PebbleFS()})
 //	node, err := raftstore.Open(ctx, raftstore.Config{
 //		Dir: "member", FS: disk.FS(), Log: log, Transport: net.DiskTransport(disk), ...
 //	})

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/strakeproject/strake/raftstore"
-	"github.com/strakeproject/strake/raftstore/pebblelog"
 	"github.com/strakeproject/strake/raftstore/raftsim"
+	"github.com/strakeproject/strake/raftstore/seglog"
 )
 
 // echo is a state machine without state.
@@ -41,7 +41,7 @@ func Example() {
 	}
 	nodes := make(map[string]*raftstore.Node)
 	for _, m := range initial {
-		log, err := pebblelog.Open(filepath.Join(dir, m.Name, "log"), pebblelog.Options{})
+		log, err := seglog.Open(filepath.Join(dir, m.Name, "log"), seglog.Options{})
 		if err != nil {
 			fmt.Println(err)
 			return

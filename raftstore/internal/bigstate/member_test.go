@@ -16,7 +16,7 @@ import (
 
 	"github.com/strakeproject/strake/raftstore"
 	"github.com/strakeproject/strake/raftstore/httppeer"
-	"github.com/strakeproject/strake/raftstore/pebblelog"
+	"github.com/strakeproject/strake/raftstore/seglog"
 )
 
 // member is one member of a cluster, with everything real, in this process.
@@ -38,7 +38,7 @@ func start(ctx context.Context, dir, addr string, join *raftstore.Cluster) (*mem
 	transport := httppeer.New(httppeer.Config{})
 	m.server = &http.Server{Handler: transport}
 	go func() { _ = m.server.Serve(l) }() // ends with Close
-	log, err := pebblelog.Open(filepath.Join(dir, "log"), pebblelog.Options{})
+	log, err := seglog.Open(filepath.Join(dir, "log"), seglog.Options{})
 	if err != nil {
 		return nil, errors.Join(err, m.server.Close())
 	}
