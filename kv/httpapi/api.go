@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/strakeproject/strake/kv"
@@ -115,6 +116,24 @@ type API struct {
 	conns     chan struct{} // one for each connection
 	inputs    sync.Pool     // of *[maxHotHead]byte, for connections of the loop
 	allCold   bool          // whether net/http has all connections to itself
+	second    atomic.Pointer[second]
+}
+
+// second is one of time, as a header tells it.
+type second struct {
+	unix int64
+	text string
+}
+
+// date returns the time as a header tells it.
+func (a *API) date() string {
+	now := time.Now()
+	s := a.second.Load()
+	if s == nil || s.unix != now.Unix() {
+		s = &second{now.Unix(), now.UTC().Format(http.TimeFormat)}
+		a.second.Store(s)
+	}
+	return s.text
 }
 
 // New makes an API.

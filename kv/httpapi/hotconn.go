@@ -30,11 +30,42 @@ type hotConn struct {
 	begun time.Time         // when the request, or the wait for it, did
 	first bool              // whether it is the connection's first
 
+	read, write deadline
+
 	out     *[]byte // not sent yet; nil if there is nothing
 	chunked bool    // whether the answer comes in parts
 	broken  bool    // whether it cannot be completed
 	ear     *ear    // while a watch waits that ears does not listen to
 	heard   uint64  // in ears, while it does; else 0
+}
+
+// A deadline is one of a connection. To set it for each request would take longer
+// than to read the request, so the connection may have an earlier one, of a request
+// before, until that has passed. An error of setting it shows when the connection
+// is used.
+type deadline struct{ is, set time.Time }
+
+func (d *deadline) put(t time.Time, set func(time.Time) error) {
+	if d.is = t; d.set.IsZero() || t.Before(d.set) {
+		d.set = t
+		_ = set(t)
+	}
+}
+
+func (d *deadline) clear(set func(time.Time) error) {
+	*d = deadline{}
+	_ = set(time.Time{})
+}
+
+// early reports whether err says that an earlier deadline has passed, and sets the
+// one that counts.
+func (d *deadline) early(err error, set func(time.Time) error) bool {
+	if !errors.Is(err, os.ErrDeadlineExceeded) || !d.set.Before(d.is) {
+		return false
+	}
+	d.set = d.is
+	_ = set(d.is)
+	return true
 }
 
 // States of a connection.
@@ -83,7 +114,7 @@ func (c *hotConn) await() bool {
 		least, most = 1, c.api.cfg.HeaderTimeout
 	}
 	if len(c.in) < least {
-		_ = c.conn.SetReadDeadline(c.begun.Add(most))
+		c.read.put(c.begun.Add(most), c.conn.SetReadDeadline)
 		for len(c.in) < least {
 			if c.fill(maxHotHead) != nil {
 				return false
@@ -118,7 +149,7 @@ func (c *hotConn) takeHead() (hotHead, *coldConn) {
 		case v != more, len(c.in) >= maxHotHead:
 			return hotHead{}, c.handOver(nil, headBy)
 		}
-		_ = c.conn.SetReadDeadline(by)
+		c.read.put(by, c.conn.SetReadDeadline)
 		if err := c.fill(need); err != nil {
 			return hotHead{}, c.handOver(err, headBy)
 		}
@@ -148,6 +179,9 @@ func (c *hotConn) serve(h hotHead) bool {
 func (c *hotConn) fill(need int) error {
 	room := c.room(need)
 	n, err := c.conn.Read(room[len(c.in):])
+	for n == 0 && c.read.early(err, c.conn.SetReadDeadline) {
+		n, err = c.conn.Read(room[len(c.in):])
+	}
 	if c.in = room[:len(c.in)+n]; n > 0 {
 		return nil
 	}
@@ -218,7 +252,8 @@ func (c *hotConn) finish() bool {
 
 func (c *hotConn) abort() { c.broken = true }
 
-func (c *hotConn) allow(d time.Duration) { _ = c.conn.SetWriteDeadline(time.Now().Add(d)) }
+// allow gives the client d to take what is written next.
+func (c *hotConn) allow(d time.Duration) { c.write.put(time.Now().Add(d), c.conn.SetWriteDeadline) }
 
 // unsent returns what is not sent yet.
 func (c *hotConn) unsent() *[]byte {
@@ -233,7 +268,12 @@ func (c *hotConn) flush() error {
 	if c.out == nil {
 		return nil
 	}
-	_, err := c.conn.Write(*c.out)
+	n, err := c.conn.Write(*c.out)
+	for c.write.early(err, c.conn.SetWriteDeadline) {
+		var more int
+		more, err = c.conn.Write((*c.out)[n:])
+		n += more
+	}
 	c.broken = c.broken || err != nil
 	c.api.giveBack(c.out)
 	c.out = nil
@@ -258,7 +298,7 @@ func (c *hotConn) appendHead(h *head, length int) {
 		b = strconv.AppendUint(append(b, "\r\nX-Raft-Index: "...), h.raftIndex, 10)
 		b = strconv.AppendUint(append(b, "\r\nX-Raft-Term: "...), h.raftTerm, 10)
 	}
-	b = time.Now().UTC().AppendFormat(append(b, "\r\nDate: "...), http.TimeFormat)
+	b = append(append(b, "\r\nDate: "...), c.api.date()...)
 	if c.front.closing.Load() {
 		b = append(b, "\r\nConnection: close"...)
 	}
@@ -276,7 +316,7 @@ type ear struct {
 }
 
 func (c *hotConn) park() {
-	_ = c.conn.SetWriteDeadline(time.Time{})
+	c.write.clear(c.conn.SetWriteDeadline)
 	if c.ear != nil || c.heard != 0 {
 		return
 	}
@@ -287,7 +327,7 @@ func (c *hotConn) park() {
 	if c.heard = c.front.ears.add(c); c.heard != 0 {
 		return
 	}
-	_ = c.conn.SetReadDeadline(time.Time{})
+	c.read.clear(c.conn.SetReadDeadline)
 	c.ear = &ear{quiet: make(chan struct{})}
 	c.front.loops.Go(c.listen)
 }
@@ -310,7 +350,7 @@ func (c *hotConn) unpark() bool {
 		c.front.ears.remove(c, c.heard)
 		c.heard = 0
 	case e != nil:
-		_ = c.conn.SetReadDeadline(time.Unix(1, 0))
+		c.read.put(time.Unix(1, 0), c.conn.SetReadDeadline)
 		<-e.quiet
 		c.ear = nil
 		c.in = append(c.in, e.b[:e.n]...)
