@@ -58,22 +58,18 @@
 // # Measured
 //
 // Between two members in one process over the loopback device, on two shared
-// cores of an AMD EPYC; medians of five runs of
+// cores of an AMD EPYC; medians of three runs of
 //
-//	go test -run - -bench . -count 5 ./raftstore/httppeer
+//	go test -run - -bench . -count 3 ./raftstore/httppeer
 //
 //	                                               http        TLS
-//	bulk messages of 256 KiB                       855 MB/s    547 MB/s
+//	bulk messages of 256 KiB                       1518 MB/s   1184 MB/s
 //	  allocations for each, with that of 256 KiB   2           11
-//	control message, one way, median and p99       11, 51 µs   12, 59 µs
-//	  while the bulk stream is full                10, 245 µs  11, 788 µs
-//	snapshot of 128 MiB, checked and synced        393 MB/s    327 MB/s
-//
-// The processor time of both members together, on the same machine when others
-// kept it busy, too; one run of the same with -bench 'PingPong|Forward':
-//
-//	                                               http        TLS
-//	message of 1 KiB and its answer                26 µs       28 µs
-//	forward of one command and its outcome         25 µs       31 µs
-//	  with eight callers                           17 µs       19 µs
+//	control message, one way, median and p99       10, 44 µs   13, 45 µs
+//	  while the bulk stream is full                10, 268 µs  11, 1294 µs
+//	snapshot of 128 MiB, checked and synced        705 MB/s    630 MB/s
+//	processor time of both members together:
+//	  message of 1 KiB and its answer              26 µs       30 µs
+//	  forward of one command and its outcome       29 µs       32 µs
+//	    with eight callers                         17 µs       23 µs
 package httppeer
