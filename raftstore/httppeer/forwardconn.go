@@ -200,34 +200,25 @@ func (c *forwardConn) run(ctx context.Context, tasks *sync.WaitGroup) {
 
 // read takes what the server says.
 func (c *forwardConn) read() error {
-	r := bufio.NewReaderSize(c.patientConn, 16<<10)
-	for {
-		payload, err := readFrame(r)
-		if err != nil {
-			return err
-		}
-		if len(payload) == 0 {
-			continue
-		}
+	return c.eachFrame(func(payload []byte) error {
 		d := decoder{payload}
-		kind, id := d.byte(), d.uvarint()
-		switch kind {
+		switch kind, id := d.byte(), d.uvarint(); kind {
 		case outcomesFrame, partFrame:
-			var outs []raftstore.Outcome
-			if outs, err = d.outcomes(); err == nil {
-				err = c.answered(id, outs, kind == outcomesFrame)
+			outs, err := d.outcomes()
+			if err != nil {
+				return err
 			}
+			return c.answered(id, outs, kind == outcomesFrame)
 		case leaveFrame:
-			if err = d.end(); err == nil {
-				c.left(id)
+			if err := d.end(); err != nil {
+				return err
 			}
+			c.left(id)
+			return nil
 		default:
-			err = errMalformed
+			return errMalformed
 		}
-		if err != nil {
-			return err
-		}
-	}
+	})
 }
 
 // answered takes outcomes of a batch. That of one that was given up is not
@@ -328,6 +319,21 @@ type sharedConn struct {
 
 func share(conn *patientConn) *sharedConn {
 	return &sharedConn{patientConn: conn, turn: make(chan struct{}, 1), frame: make([]byte, frameHead, 1<<10)}
+}
+
+// eachFrame takes what the other side says, but for its beats, until the connection
+// ends or take fails.
+func (c *sharedConn) eachFrame(take func(payload []byte) error) error {
+	r := bufio.NewReaderSize(c.patientConn, 16<<10)
+	for {
+		payload, err := readFrame(r)
+		if err == nil && len(payload) > 0 {
+			err = take(payload)
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 func (c *sharedConn) release() { <-c.turn }

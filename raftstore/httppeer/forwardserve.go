@@ -1,7 +1,6 @@
 package httppeer
 
 import (
-	"bufio"
 	"context"
 	"sync"
 	"time"
@@ -89,15 +88,7 @@ func (s *forwardServer) leave() {
 
 // read takes batches until the connection ends.
 func (s *forwardServer) read(ctx context.Context) error {
-	r := bufio.NewReaderSize(s.patientConn, 16<<10)
-	for {
-		payload, err := readFrame(r)
-		if err != nil {
-			return err
-		}
-		if len(payload) == 0 {
-			continue
-		}
+	return s.eachFrame(func(payload []byte) error {
 		d := decoder{payload}
 		switch kind, id := d.byte(), d.uvarint(); kind {
 		case batchFrame:
@@ -107,20 +98,16 @@ func (s *forwardServer) read(ctx context.Context) error {
 			}
 			size := min(int64(len(payload)), maxOutstanding)
 			if s.room.Acquire(ctx, size) != nil {
-				continue // at the end; the batch is not taken
+				return nil // at the end; the batch is not taken
 			}
-			if err := s.take(ctx, id, size, cmds); err != nil {
-				return err
-			}
+			return s.take(ctx, id, size, cmds)
 		case cancelFrame:
 			s.cancel(id)
-			if err := d.end(); err != nil {
-				return err
-			}
+			return d.end()
 		default:
 			return errMalformed
 		}
-	}
+	})
 }
 
 // take starts to serve a batch, unless no more are taken.

@@ -3,11 +3,11 @@ package raftsim
 import (
 	"errors"
 	"io"
-	"io/fs"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/strakeproject/strake/raftstore"
+	"github.com/strakeproject/strake/raftstore/internal/durable"
 )
 
 // nodeFS is a Disk as a Node sees it. Its operations are made of those of the
@@ -17,32 +17,7 @@ type nodeFS struct{ vfs vfs.FS }
 
 var _ raftstore.FS = nodeFS{}
 
-func (f nodeFS) MkdirAll(dir string) error { return mkdirAll(f.vfs, dir) }
-
-// mkdirAll makes a directory and those above it durable, outermost first.
-func mkdirAll(fsys vfs.FS, dir string) error {
-	if _, err := fsys.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	parent := fsys.PathDir(dir)
-	if parent != dir {
-		if err := mkdirAll(fsys, parent); err != nil {
-			return err
-		}
-	}
-	if err := fsys.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	return syncDir(fsys, parent)
-}
-
-func syncDir(fsys vfs.FS, dir string) error {
-	d, err := fsys.OpenDir(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
+func (f nodeFS) MkdirAll(dir string) error { return durable.MkdirAll(f.vfs, dir) }
 
 func (f nodeFS) ReadFile(path string) ([]byte, error) {
 	file, err := f.vfs.Open(path)
@@ -77,7 +52,7 @@ func (f nodeFS) Rename(from, to string) error {
 	if err := f.vfs.Rename(from, to); err != nil {
 		return err
 	}
-	return syncDir(f.vfs, f.vfs.PathDir(to))
+	return durable.SyncDir(f.vfs, f.vfs.PathDir(to))
 }
 
 func (f nodeFS) RemoveAll(path string) error { return f.vfs.RemoveAll(path) }
@@ -90,7 +65,7 @@ func copyDir(src vfs.FS, from string, dst vfs.FS, to string, stop func() error) 
 	if err := dst.RemoveAll(to); err != nil {
 		return err
 	}
-	if err := mkdirAll(dst, to); err != nil {
+	if err := durable.MkdirAll(dst, to); err != nil {
 		return err
 	}
 	names, err := src.List(from)
@@ -115,7 +90,7 @@ func copyDir(src vfs.FS, from string, dst vfs.FS, to string, stop func() error) 
 			return err
 		}
 	}
-	return syncDir(dst, to)
+	return durable.SyncDir(dst, to)
 }
 
 func copyFile(src vfs.FS, from string, dst vfs.FS, to string) error {

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/strakeproject/strake/raftstore/internal/durable"
 )
 
 // A file is zeroed ahead in growing steps, so that a log of little takes little,
@@ -146,21 +148,10 @@ func (s *Store) syncDir() error {
 	if !s.renamed {
 		return nil
 	}
-	if err := syncDir(s.fs, s.dir); err != nil {
+	if err := durable.SyncDir(s.fs, s.dir); err != nil {
 		return err
 	}
 	s.renamed = false
-	return nil
-}
-
-func syncDir(fsys vfs.FS, dir string) error {
-	d, err := fsys.OpenDir(dir)
-	if err == nil {
-		err = errors.Join(d.Sync(), d.Close())
-	}
-	if err != nil {
-		return fmt.Errorf("sync directory %s: %w", dir, err)
-	}
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/strakeproject/strake/raftstore"
+	"github.com/strakeproject/strake/raftstore/internal/durable"
 )
 
 // Store is a raftstore.LogStore of segment files. Append must not be called
@@ -99,7 +100,7 @@ func (s *Store) open() error {
 	if _, err := list(s.fs, s.dir); err != nil {
 		return err
 	}
-	if err := mkdirAll(s.fs, s.dir); err != nil {
+	if err := durable.MkdirAll(s.fs, s.dir); err != nil {
 		return err
 	}
 	var err error
@@ -271,24 +272,6 @@ func (s *Store) findSpares(names []string) error {
 		}
 	}
 	return nil
-}
-
-// mkdirAll makes a directory and those above it durable, outermost first.
-func mkdirAll(fsys vfs.FS, dir string) error {
-	_, err := fsys.Stat(dir)
-	if !isMissing(err) {
-		return err
-	}
-	parent := fsys.PathDir(dir)
-	if parent != dir {
-		if err := mkdirAll(fsys, parent); err != nil {
-			return err
-		}
-	}
-	if err := fsys.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	return syncDir(fsys, parent)
 }
 
 // State tells what the log holds.
