@@ -113,22 +113,13 @@ func (r *revocations) refuse(c *tls.Config) *tls.Config {
 	if r == nil {
 		return c
 	}
-	current := c.GetConfigForClient
-	c.GetConfigForClient = func(h *tls.ClientHelloInfo) (*tls.Config, error) {
-		c, err := current(h)
-		if err != nil {
-			return nil, err
-		}
-		verify := c.VerifyConnection
+	return tuned(c, func(c *tls.Config) {
+		verify := c.VerifyConnection // of httppeer.TLS, which always has one
 		c.VerifyConnection = func(cs tls.ConnectionState) error {
-			if verify != nil {
-				if err := verify(cs); err != nil {
-					return err
-				}
+			if err := verify(cs); err != nil {
+				return err
 			}
 			return r.check(cs)
 		}
-		return c, nil
-	}
-	return c
+	})
 }

@@ -75,15 +75,21 @@ func (f *securityFlags) withSuites(c *tls.Config) (*tls.Config, error) {
 		}
 		ids = append(ids, all[i].ID)
 	}
+	return tuned(c, func(c *tls.Config) { c.CipherSuites = ids }), nil
+}
+
+// tuned has the settings of each handshake, which httppeer.TLS makes anew for it,
+// changed.
+func tuned(c *tls.Config, change func(*tls.Config)) *tls.Config {
 	current := c.GetConfigForClient
 	c.GetConfigForClient = func(h *tls.ClientHelloInfo) (*tls.Config, error) {
 		c, err := current(h)
 		if err == nil {
-			c.CipherSuites = ids
+			change(c)
 		}
 		return c, err
 	}
-	return c, nil
+	return c
 }
 
 // peerTLS returns the settings to talk to peers with; nil if their URLs are http.
