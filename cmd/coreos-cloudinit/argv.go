@@ -33,12 +33,12 @@ func oems() []oem {
 	}
 }
 
-func oemNames() string {
+func oemNames() []string {
 	var names []string
 	for _, o := range oems() {
 		names = append(names, o.name)
 	}
-	return strings.Join(names, ", ")
+	return names
 }
 
 func kindNames() string {
@@ -53,12 +53,12 @@ func kindNames() string {
 // flags mean together. It returns what is wrong.
 func (c *cli) preset() string {
 	if c.OEM != "" {
-		i := slices.IndexFunc(oems(), func(o oem) bool { return o.name == c.OEM })
+		all := oems()
+		i := slices.IndexFunc(all, func(o oem) bool { return o.name == c.OEM })
 		if i < 0 {
-			names := strings.Split(oemNames(), ", ")
-			return fmt.Sprintf("Invalid option to -oem: %q. Supported options: %q", c.OEM, names)
+			return fmt.Sprintf("Invalid option to -oem: %q. Supported options: %q", c.OEM, oemNames())
 		}
-		oems()[i].set(c)
+		all[i].set(c)
 	}
 	if c.FromMetadata && c.FromEC2 == "" {
 		c.FromEC2 = linkLocal

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
@@ -74,7 +75,7 @@ func run(args []string, stdout, stderr io.Writer) (status int) {
 		kong.Name("coreos-cloudinit"),
 		kong.Description("Brings a machine up to date with its cloud-config."),
 		kong.Writers(stdout, stderr),
-		kong.Vars{"version": "coreos-cloudinit " + version(), "kinds": kindNames(), "oems": oemNames()},
+		kong.Vars{"version": "coreos-cloudinit " + version(), "kinds": kindNames(), "oems": strings.Join(oemNames(), ", ")},
 		kong.Groups{"src": "Where data come from (the first that is there counts):", "look": "What they are applied to:", "make": "What machines boot with:"},
 		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 100}),
 	)
