@@ -56,7 +56,7 @@ type Config struct {
 	// 10 MiB. JSON documents are bounded at 1 MiB, where they are cut off.
 	MaxBodyBytes int64
 	// MaxWatches bounds the watches under way, beyond which error 300 answers at
-	// once; default 120,000. Each takes some 11 KiB, by net/http 27 KiB.
+	// once; default 120,000. Each takes some 13 KiB, by net/http 27 KiB.
 	MaxWatches int
 
 	// The rest is for Serve alone.
