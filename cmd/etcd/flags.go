@@ -77,8 +77,8 @@ type securityFlags struct {
 	PeerCertAllowedCN         string `placeholder:"NAME" name:"peer-cert-allowed-cn" help:"Name that a peer's certificate must have."`
 	PeerCertAllowedHostname   string `placeholder:"NAME" help:"Likewise."`
 	PeerAutoTLS               bool   `name:"peer-auto-tls" help:"Talk to peers over TLS with certificates of their own making, which nobody verifies."`
-	ClientCRLFile             string `placeholder:"FILE" name:"client-crl-file" help:"Lists of certificates that were revoked, which clients must not show. A changed file is used from the next connection on."`
-	PeerCRLFile               string `placeholder:"FILE" name:"peer-crl-file" help:"Likewise for peers that connect."`
+	ClientCRLFile             string `placeholder:"FILE" name:"client-crl-file" help:"Lists of certificates that were revoked, which clients must not show, nor members to a proxy. A changed file is used from the next connection on."`
+	PeerCRLFile               string `placeholder:"FILE" name:"peer-crl-file" help:"Likewise for peers, whoever dials."`
 }
 
 type loggingFlags struct {

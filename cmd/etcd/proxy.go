@@ -71,15 +71,23 @@ func (s *settings) proxyConfig(ctx context.Context, log *slog.Logger) (cfg proxy
 		ReadTimeout:     milliseconds(f.ProxyReadTimeout),
 		Logger:          log,
 	}
-	if cfg.TLS, err = dialTLS(s.Security.CertFile, s.Security.KeyFile, s.Security.TrustedCAFile); err != nil {
+	sec := &s.Security
+	revoked, err := revocations("client-crl-file", sec.ClientCRLFile)
+	if err != nil {
 		return cfg, err
 	}
-	if cfg.PeerTLS, err = dialTLS(s.Security.PeerCertFile, s.Security.PeerKeyFile, s.Security.PeerTrustedCAFile); err != nil {
+	if cfg.TLS, err = dialTLS(sec.CertFile, sec.KeyFile, sec.TrustedCAFile, revoked); err != nil {
+		return cfg, err
+	}
+	if revoked, err = revocations("peer-crl-file", sec.PeerCRLFile); err != nil {
+		return cfg, err
+	}
+	if cfg.PeerTLS, err = dialTLS(sec.PeerCertFile, sec.PeerKeyFile, sec.PeerTrustedCAFile, revoked); err != nil {
 		return cfg, err
 	}
 	// Certificates that members have made for themselves are nobody's to verify.
-	cfg.TLS.InsecureSkipVerify = s.Security.AutoTLS
-	cfg.PeerTLS.InsecureSkipVerify = s.Security.PeerAutoTLS
+	cfg.TLS.InsecureSkipVerify = sec.AutoTLS
+	cfg.PeerTLS.InsecureSkipVerify = sec.PeerAutoTLS
 	if !holdsAnything(s.proxyDir()) {
 		cfg.PeerURLs, err = s.proxiedPeers(ctx, log)
 	}

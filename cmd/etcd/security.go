@@ -31,7 +31,7 @@ func (f *securityFlags) adopt(old *oldFlags) {
 // They follow their files.
 func (s *settings) clientTLS(log *slog.Logger) (*tls.Config, error) {
 	f := &s.Security
-	revoked, err := loadRevocations("client-crl-file", f.ClientCRLFile)
+	revoked, err := revocations("client-crl-file", f.ClientCRLFile)
 	if err != nil {
 		return nil, err
 	}
@@ -53,12 +53,12 @@ func (s *settings) clientTLS(log *slog.Logger) (*tls.Config, error) {
 	}
 	settings, err := httppeer.LoadTLS(httppeer.TLSConfig{
 		CertFile: cert, KeyFile: key, CAFile: f.TrustedCAFile, AllowAnonymous: !f.ClientCertAuth,
-		AllowedNames: names(f.ClientCertAllowedHostname), ForClients: true, Logger: log,
+		Revoked: revoked, AllowedNames: names(f.ClientCertAllowedHostname), ForClients: true, Logger: log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("TLS for clients: %w", err)
 	}
-	return f.withSuites(revoked.refuse(settings.Server()))
+	return f.withSuites(settings.Server())
 }
 
 // withSuites applies --cipher-suites.
@@ -75,28 +75,38 @@ func (f *securityFlags) withSuites(c *tls.Config) (*tls.Config, error) {
 		}
 		ids = append(ids, all[i].ID)
 	}
-	return tuned(c, func(c *tls.Config) { c.CipherSuites = ids }), nil
-}
-
-// tuned has the settings of each handshake, which httppeer.TLS makes anew for it,
-// changed.
-func tuned(c *tls.Config, change func(*tls.Config)) *tls.Config {
-	current := c.GetConfigForClient
+	current := c.GetConfigForClient // which makes settings anew for each handshake
 	c.GetConfigForClient = func(h *tls.ClientHelloInfo) (*tls.Config, error) {
 		c, err := current(h)
 		if err == nil {
-			change(c)
+			c.CipherSuites = ids
 		}
 		return c, err
 	}
-	return c
+	return c, nil
+}
+
+// revocations reads the file of revocation lists that a flag names; nil if it
+// names none.
+func revocations(flag, path string) (*httppeer.Revocations, error) {
+	if path == "" {
+		return nil, nil
+	}
+	r, err := httppeer.LoadRevocations(path)
+	if err != nil {
+		return nil, fmt.Errorf("--%s: %w", flag, err)
+	}
+	return r, nil
 }
 
 // peerTLS returns the settings to talk to peers with; nil if their URLs are http.
 func (s *settings) peerTLS(log *slog.Logger) (*httppeer.TLS, error) {
 	f := &s.Security
+	revoked, err := revocations("peer-crl-file", f.PeerCRLFile)
 	is, mixed := secure(s.peerListen)
 	switch {
+	case err != nil:
+		return nil, err
 	case mixed:
 		return nil, errors.New("--listen-peer-urls: peers are served either over http or over https")
 	case !is && (f.PeerCertFile != "" || f.PeerAutoTLS):
@@ -106,14 +116,13 @@ func (s *settings) peerTLS(log *slog.Logger) (*httppeer.TLS, error) {
 		return nil, nil
 	}
 	cfg := httppeer.TLSConfig{
-		CertFile: f.PeerCertFile, KeyFile: f.PeerKeyFile, CAFile: f.PeerTrustedCAFile,
+		CertFile: f.PeerCertFile, KeyFile: f.PeerKeyFile, CAFile: f.PeerTrustedCAFile, Revoked: revoked,
 		AllowAnonymous: !f.PeerClientCertAuth, AllowedNames: names(f.PeerCertAllowedCN, f.PeerCertAllowedHostname), Logger: log,
 	}
 	if len(cfg.AllowedNames) > 0 && cfg.AllowAnonymous {
 		return nil, errors.New("--peer-cert-allowed-cn and --peer-cert-allowed-hostname need --peer-client-cert-auth")
 	}
 	if f.PeerAutoTLS && cfg.CertFile == "" {
-		var err error
 		dir := filepath.Join(s.member.DataDir, "fixtures", "peer")
 		if cfg.CertFile, cfg.KeyFile, err = member.SelfSigned(dir, hosts(s.peerListen)...); err != nil {
 			return nil, fmt.Errorf("--peer-auto-tls: %w", err)
@@ -128,8 +137,11 @@ func (s *settings) peerTLS(log *slog.Logger) (*httppeer.TLS, error) {
 }
 
 // dialTLS returns the settings of a proxy that dials members.
-func dialTLS(cert, key, ca string) (*tls.Config, error) {
+func dialTLS(cert, key, ca string, revoked *httppeer.Revocations) (*tls.Config, error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12}
+	if revoked != nil {
+		c.VerifyConnection = revoked.Check
+	}
 	if ca != "" {
 		b, err := os.ReadFile(ca)
 		if err != nil {

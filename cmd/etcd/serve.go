@@ -81,14 +81,10 @@ func (s *settings) listen(ctx context.Context, log *slog.Logger) (l listeners, e
 	if s.member.PeerTLS, err = s.peerTLS(log); err != nil {
 		return l, err
 	}
-	revoked, err := loadRevocations("peer-crl-file", s.Security.PeerCRLFile)
-	if err != nil {
-		return l, err
-	}
 	if s.member.PeerTLS == nil {
 		s.member.PeerListeners, err = member.Listen(ctx, s.peerListen)
 	} else {
-		s.member.PeerListeners, err = member.ListenTLS(ctx, s.peerListen, revoked.refuse(s.member.PeerTLS.Server()))
+		s.member.PeerListeners, err = member.ListenTLS(ctx, s.peerListen, s.member.PeerTLS.Server())
 	}
 	return l, err
 }

@@ -2,8 +2,10 @@ package main
 
 import (
 	"crypto/tls"
+	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -164,5 +166,47 @@ func TestACertificateThatWasRevokedIsRefused(t *testing.T) {
 	ca.revoke(t)
 	if err := handshake(s.url, bad); err != nil {
 		t.Errorf("it is not revoked any more: %v", err)
+	}
+}
+
+func TestAProxyRefusesAMemberWhoseCertificateWasRevoked(t *testing.T) {
+	ca := newAuthority(t)
+	pair, err := tls.LoadX509KeyPair(ca.issue(t, "member", "127.0.0.1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lists := ca.revoke(t)
+	for name, proxied := range map[string]func(*settings) (dialled *tls.Config, err error){
+		"client URL": func(s *settings) (*tls.Config, error) {
+			s.Security = securityFlags{TrustedCAFile: ca.file(), ClientCRLFile: lists}
+			cfg, err := s.proxyConfig(t.Context(), slog.New(slog.DiscardHandler))
+			return cfg.TLS, err
+		},
+		"peer URL": func(s *settings) (*tls.Config, error) {
+			s.Security = securityFlags{PeerTrustedCAFile: ca.file(), PeerCRLFile: lists}
+			cfg, err := s.proxyConfig(t.Context(), slog.New(slog.DiscardHandler))
+			return cfg.PeerTLS, err
+		},
+	} {
+		s, err := parse(t, "--proxy=on", "--data-dir", t.TempDir()).settle()
+		if err != nil {
+			t.Fatal(err)
+		}
+		dialled, err := proxied(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		member := httptest.NewUnstartedServer(http.NotFoundHandler())
+		member.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+		member.StartTLS()
+		if err := handshake(member.URL, dialled); err != nil {
+			t.Errorf("%s, nothing is revoked: %v", name, err)
+		}
+		ca.revoke(t, pair.Leaf)
+		if err := handshake(member.URL, dialled); err == nil || !strings.Contains(err.Error(), "was revoked") {
+			t.Errorf("%s: got error %v, want that it was revoked", name, err)
+		}
+		ca.revoke(t)
+		member.Close()
 	}
 }

@@ -34,7 +34,7 @@ func newAuthority(name string) (*authority, error) {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(serial.Add(1)), Subject: pkix.Name{CommonName: name},
 		NotBefore: time.Unix(0, 0), NotAfter: time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
@@ -116,4 +116,23 @@ func (a *authority) pair(t testing.TB, name string, uses ...x509.ExtKeyUsage) tl
 		t.Fatal(err)
 	}
 	return pair
+}
+
+// revoke returns a list, in DER, of the certificates that the authority takes back.
+func (a *authority) revoke(t testing.TB, certs ...tls.Certificate) []byte {
+	t.Helper()
+	list := &x509.RevocationList{Number: big.NewInt(serial.Add(1)), NextUpdate: time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)}
+	for _, c := range certs {
+		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: c.Leaf.SerialNumber, RevocationTime: time.Unix(1, 0)})
+	}
+	der, err := x509.CreateRevocationList(rand.Reader, list, a.cert, a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
+}
+
+// crl is a revocation list in PEM.
+func crl(der []byte) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der}))
 }

@@ -50,7 +50,8 @@
 // list of allowed names, with a name on it; the one that is dialled must have the
 // host of its URL among its names besides. A member with TLS refuses peers that
 // have an http URL, and one without those that have an https URL. Changed files
-// are used from the next connection on, while those that stand stay.
+// are used from the next connection on, while those that stand stay. The same goes
+// for a file of certificates that were revoked, see [TLSConfig.Revoked].
 //
 // The same [TLS] serves whatever else talks to peers: the listener with
 // TLS.Server, a client for [Discover] with TLS.Client.

@@ -10,7 +10,6 @@ import (
 	"os"
 	"slices"
 	"sync"
-	"time"
 )
 
 // TLSConfig says how members prove to each other who they are. All members of a
@@ -30,6 +29,11 @@ type TLSConfig struct {
 	Certificate func() (*tls.Certificate, error)
 	Roots       func() (*x509.CertPool, error)
 
+	// Revoked are certificates that count for nothing any more: whoever shows one,
+	// be it of an authority in between, is refused, whether it dials or is
+	// dialled. Default: none.
+	Revoked *Revocations
+
 	// AllowedNames, if there are any, are who may be a peer: its certificate must
 	// have one of them as common name, as DNS name (a wildcard certificate
 	// matches), as IP address or as URI.
@@ -48,7 +52,7 @@ type TLSConfig struct {
 	ForClients bool
 
 	// Logger receives a line when changed files are taken or cannot be used, and
-	// when a peer is refused for its name. Default: none.
+	// when a peer is refused for its name or what is Revoked. Default: none.
 	Logger *slog.Logger
 }
 
@@ -64,7 +68,7 @@ type TLS struct {
 	log *slog.Logger
 
 	mu     sync.Mutex
-	stamps []stamp // of the files when they were read last, usable or not
+	stamps stamps // of the files when they were read last, usable or not
 	cert   *tls.Certificate
 	roots  *x509.CertPool
 }
@@ -147,8 +151,24 @@ func (s *TLS) common() *tls.Config {
 	return &tls.Config{
 		MinVersion:       s.minVersion(),
 		NextProtos:       []string{"http/1.1"},
-		VerifyConnection: s.checkName,
+		VerifyConnection: s.checkPeer,
 	}
+}
+
+// checkPeer verifies what is demanded of a certificate besides who signed it.
+func (s *TLS) checkPeer(c tls.ConnectionState) error {
+	if err := s.checkName(c); err != nil {
+		return err
+	}
+	if s.cfg.Revoked == nil {
+		return nil
+	}
+	err := s.cfg.Revoked.Check(c)
+	if err != nil {
+		s.log.Warn("httppeer: refused", "err", err)
+		err = fmt.Errorf("httppeer: %w", err)
+	}
+	return err
 }
 
 // checkName verifies that the certificate of a peer carries an allowed name.
@@ -184,17 +204,17 @@ func (s *TLS) checkRequest(c *tls.ConnectionState) error {
 	case len(c.VerifiedChains) == 0:
 		return errors.New("this member takes peers with a verified certificate only")
 	}
-	return s.checkName(*c)
+	return s.checkPeer(*c)
 }
 
 // current returns certificate and roots to use for a handshake that begins now.
 func (s *TLS) current() (*tls.Certificate, *x509.CertPool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	stamps := s.files()
-	changed := !slices.EqualFunc(stamps, s.stamps, stamp.same)
+	now := s.files()
+	changed := !now.same(s.stamps)
 	if changed || s.cfg.Certificate != nil || s.cfg.Roots != nil {
-		s.stamps = stamps
+		s.stamps = now
 		err := s.load()
 		switch {
 		case err != nil:
@@ -271,34 +291,5 @@ func (s *TLS) warn(cert *tls.Certificate, roots *x509.CertPool) {
 	}
 }
 
-// stamp is what shows that a file was changed.
-type stamp struct {
-	info os.FileInfo // nil if there is none
-	time time.Time
-	size int64
-}
-
-func (a stamp) same(b stamp) bool {
-	if a.info == nil || b.info == nil {
-		return a.info == nil && b.info == nil
-	}
-	// A file moved into place may be as old and as large as the one before.
-	return os.SameFile(a.info, b.info) && a.time.Equal(b.time) && a.size == b.size
-}
-
 // files returns the stamps of the files in use.
-func (s *TLS) files() []stamp {
-	var all []stamp
-	for _, path := range []string{s.cfg.CertFile, s.cfg.KeyFile, s.cfg.CAFile} {
-		if path == "" {
-			continue
-		}
-		info, err := os.Stat(path)
-		if err != nil {
-			all = append(all, stamp{})
-			continue
-		}
-		all = append(all, stamp{info, info.ModTime(), info.Size()})
-	}
-	return all
-}
+func (s *TLS) files() stamps { return stampsOf(s.cfg.CertFile, s.cfg.KeyFile, s.cfg.CAFile) }
