@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/strakeproject/strake/cmd/internal/goflags"
 	"github.com/strakeproject/strake/kv"
 	"github.com/strakeproject/strake/kv/client"
 	"github.com/strakeproject/strake/kv/discovery"
@@ -241,7 +242,8 @@ func TestMembersFindEachOtherByDNS(t *testing.T) {
 func parse(t *testing.T, args ...string) *flags {
 	t.Helper()
 	var f flags
-	if _, err := newParser(&f, resolver{}).Parse(normalize(args)); err != nil {
+	parser := newParser(&f, &resolver{})
+	if _, err := parser.Parse(goflags.Normalize(parser.Model.Node, args)); err != nil {
 		t.Fatal(fmt.Errorf("parse %v: %w", args, err))
 	}
 	return &f

@@ -12,7 +12,9 @@ import (
 )
 
 // resolver is what a configuration file says, by the names of flags. It gives way
-// to flags, which kong sees to, and to variables.
+// to flags, which kong sees to, and to variables. It is filled by read, between the
+// parser's making, which it is part of, and its use: where the file is the
+// arguments say, and how those are to be read the parser.
 type resolver struct {
 	path   string
 	values map[string]value
@@ -25,37 +27,36 @@ type value struct {
 	line int
 }
 
-var _ kong.Resolver = resolver{}
+var _ kong.Resolver = (*resolver)(nil)
 
 // sections are groups of keys, and what comes before each name.
 func sections() map[string]string {
 	return map[string]string{"client-transport-security": "", "peer-transport-security": "peer-"}
 }
 
-// readFile reads the configuration file that the arguments or the environment
-// name; the zero resolver if they name none. Keys to be ignored are dropped and
-// returned.
-func readFile(args []string, env map[string]string) (r resolver, dropped []string, err error) {
-	r = resolver{path: configFile(args, env), values: map[string]value{}, env: env}
+// read reads the configuration file that the arguments or the environment name, if
+// they name one. Keys to be ignored are dropped and returned.
+func (r *resolver) read(args []string, env map[string]string) (dropped []string, err error) {
+	*r = resolver{path: configFile(args, env), values: map[string]value{}, env: env}
 	if r.path == "" {
-		return r, nil, nil
+		return nil, nil
 	}
 	data, err := os.ReadFile(r.path)
 	if err != nil {
-		return r, nil, err
+		return nil, err
 	}
 	var doc yaml.Node
 	if err := yaml.Unmarshal(data, &doc); err != nil {
 		if load, ok := errors.AsType[*yaml.LoadError](err); ok && load.Mark.Line > 0 {
-			return r, nil, fmt.Errorf("%s, line %d: %s", r.path, load.Mark.Line, load.Message)
+			return nil, fmt.Errorf("%s, line %d: %s", r.path, load.Mark.Line, load.Message)
 		}
-		return r, nil, fmt.Errorf("%s: %s", r.path, strings.ReplaceAll(err.Error(), "\n", "; "))
+		return nil, fmt.Errorf("%s: %s", r.path, strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
 	if len(doc.Content) == 0 {
-		return r, nil, nil
+		return nil, nil
 	}
 	err = r.section(doc.Content[0], "", &dropped)
-	return r, dropped, err
+	return dropped, err
 }
 
 // configFile returns the path of the file, from arguments with a value each.
@@ -135,7 +136,7 @@ func (r *resolver) refuse(n *yaml.Node, reason string) error {
 }
 
 // Validate implements kong.Resolver: all keys must be flags.
-func (r resolver) Validate(app *kong.Application) error {
+func (r *resolver) Validate(app *kong.Application) error {
 	var first error
 	line := 0
 	for name, v := range r.values {
@@ -150,7 +151,7 @@ func (r resolver) Validate(app *kong.Application) error {
 }
 
 // Resolve implements kong.Resolver.
-func (r resolver) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+func (r *resolver) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	for _, name := range flag.Envs {
 		if r.env[name] != "" {
 			return nil, nil
@@ -164,7 +165,7 @@ func (r resolver) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, 
 
 // blame names the line of the file that an error of the parser is about, if it is
 // about one.
-func (r resolver) blame(err error) (message string, ok bool) {
+func (r *resolver) blame(err error) (message string, ok bool) {
 	for name, v := range r.values {
 		reason, found := strings.CutPrefix(err.Error(), "--"+name)
 		if _, overridden := r.env["ETCD_"+strings.ReplaceAll(strings.ToUpper(name), "-", "_")]; found && !overridden {

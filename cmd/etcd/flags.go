@@ -7,7 +7,6 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/strakeproject/strake/cmd/internal/goflags"
 	"github.com/strakeproject/strake/kv/member"
 )
 
@@ -112,7 +111,7 @@ and that over the file; an empty variable counts for nothing. Times are in milli
 The exit status is 0 after SIGTERM or SIGINT and when the member was removed from its cluster, 2 for a bad flag
 and 1 for everything else.`
 
-func newParser(f *flags, file resolver, opts ...kong.Option) *kong.Kong {
+func newParser(f *flags, file *resolver, opts ...kong.Option) *kong.Kong {
 	return kong.Must(f, append(opts, kong.Name("etcd"), kong.DefaultEnvars("ETCD"), kong.Description(description), kong.Resolvers(file),
 		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 120}),
 		kong.ExplicitGroups([]kong.Group{
@@ -131,12 +130,6 @@ const (
 	defaultPeerURLs   = member.DefaultPeerURL + ",http://localhost:7001"
 	defaultClientURLs = member.DefaultClientURL + ",http://localhost:4001"
 )
-
-// normalize rewrites arguments of the original's style. The names of the flags say
-// how; what a file holds makes no difference to them.
-func normalize(args []string) []string {
-	return goflags.Normalize(newParser(&flags{}, resolver{}).Model.Node, args)
-}
 
 // environment returns the variables that are for this program. An empty one is
 // the same as none, which lets unit files mention them all.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/strakeproject/strake/cmd/internal/goflags"
 	"github.com/strakeproject/strake/kv/member"
 )
 
@@ -27,16 +28,17 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "etcd: %v\n", err)
 		return status
 	}
+	var f flags
+	var file resolver
+	parser := newParser(&f, &file, kong.Writers(stdout, stderr))
 	env := environment(os.Environ())
-	args, dropped := dropIgnored(normalize(args), env)
-	file, more, err := readFile(args, env)
+	args, dropped := dropIgnored(goflags.Normalize(parser.Model.Node, args), env)
+	more, err := file.read(args, env)
 	if err != nil {
 		return fail(1, err)
 	}
-	var f flags
-	parser := newParser(&f, file, kong.Writers(stdout, stderr))
 	if _, err := parser.Parse(args); err != nil {
-		return fail(parseError(err, file))
+		return fail(parseError(err, &file))
 	}
 	if f.Version {
 		printVersion(stdout)
@@ -63,7 +65,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 }
 
 // parseError tells what is wrong with a flag, and the exit status for it.
-func parseError(err error, file resolver) (int, error) {
+func parseError(err error, file *resolver) (int, error) {
 	if stray, ok := strings.CutPrefix(err.Error(), "unexpected argument "); ok {
 		return 1, fmt.Errorf("'%s' is not a valid flag", stray)
 	}

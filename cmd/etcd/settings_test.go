@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/strakeproject/strake/cmd/internal/goflags"
 )
 
 func TestTheDefaultsServeTheOldPortsToo(t *testing.T) {
@@ -63,7 +65,7 @@ func TestAValueMayBeginWithADash(t *testing.T) {
 
 func TestIgnoredFlagsLeaveTheOthersAlone(t *testing.T) {
 	env := map[string]string{"ETCD_ENABLE_V2": "true", "ETCD_EXPERIMENTAL_X": "1", "ETCD_NAME": "n"}
-	args := normalize([]string{
+	args := goflags.Normalize(newParser(&flags{}, &resolver{}).Model.Node, []string{
 		"-enable-v2", "--name", "a", "--quota-backend-bytes", "1", "-peers=x,y", "-f", "--pre-vote=false",
 		"--experimental-initial-corrupt-check", "--data-dir=d", "--max-wals", "0", "--debug",
 	})
