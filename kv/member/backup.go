@@ -31,28 +31,33 @@ func CopyDir(ctx context.Context, from string, to Config) error {
 	}
 	src := Config{DataDir: from}
 	for try := 1; ; try++ {
-		again, err := to.tryCopy(ctx, src.memberDir())
+		moved, err := to.copyOnce(ctx, src.memberDir())
 		if err == nil {
 			return nil
 		}
 		if cleanup := os.RemoveAll(to.memberDir()); cleanup != nil {
 			return errors.Join(err, cleanup)
 		}
-		if !again || try == copyTries || ctx.Err() != nil {
+		if !moved || try == copyTries || ctx.Err() != nil {
 			return err
 		}
 	}
 }
 
-// tryCopy also reports whether to try again makes sense. What looks like damage
-// may be the trace of a change in the middle of a copy. Real damage does not go
-// away.
-func (c *Config) tryCopy(ctx context.Context, from string) (again bool, err error) {
+// copyTries is how often a copy is begun at the most. To begin anew takes a flush
+// in the few milliseconds that a database's files are being opened, or a segment
+// of the log that begins or goes away while it is read.
+const copyTries = 20
+
+// copyOnce also reports whether the original may have changed in the middle of the
+// copy, so that to begin anew makes sense. What looks like damage may be the trace
+// of that. Real damage does not go away.
+func (c *Config) copyOnce(ctx context.Context, from string) (moved bool, err error) {
 	if err := os.MkdirAll(c.memberDir(), 0o700); err != nil {
 		return false, err
 	}
 	if err := copyMember(ctx, from, c.memberDir()); err != nil {
-		return errors.Is(err, errMoved) || errors.Is(err, fs.ErrNotExist), err
+		return errors.Is(err, errMoved) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, raftstore.ErrCorrupt), err
 	}
 	parts, err := c.parts()
 	if err != nil {

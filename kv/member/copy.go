@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -17,10 +16,6 @@ import (
 // errMoved says that what was being copied has changed meanwhile.
 var errMoved = errors.New("changed while it was copied")
 
-// copyTries is how often a copy is begun again when the original changes, which
-// takes a flush in the few milliseconds that its files are being opened.
-const copyTries = 20
-
 // copyMember copies a member's directory, which may belong to a running
 // process, as a crash at some moment would leave it:
 //
@@ -28,12 +23,19 @@ const copyTries = 20
 //	state or state-N              a database of which what is flushed counts
 //	log                           with all that the state lacks
 //
-// The state comes first, so that the log continues it.
+// The state comes first, so that the log continues it. Its tables, which are most
+// of it, are copied when nothing can have moved any more.
 func copyMember(ctx context.Context, from, to string) error {
 	before, err := smallFiles(from)
 	if err != nil {
 		return err
 	}
+	tables := make(map[string]*os.File) // by where they are to be
+	defer func() {
+		for _, f := range tables {
+			f.Close()
+		}
+	}()
 	dirs, err := os.ReadDir(from)
 	if err != nil {
 		return err
@@ -43,7 +45,7 @@ func copyMember(ctx context.Context, from, to string) error {
 		if !d.IsDir() || name != "state" && !strings.HasPrefix(name, "state-") {
 			continue
 		}
-		if err := copyDatabase(ctx, filepath.Join(from, name), filepath.Join(to, name)); err != nil {
+		if err := holdDatabase(filepath.Join(from, name), filepath.Join(to, name), tables); err != nil {
 			return fmt.Errorf("copy %s: %w", filepath.Join(from, name), err)
 		}
 	}
@@ -56,10 +58,21 @@ func copyMember(ctx context.Context, from, to string) error {
 		}
 	}
 	after, err := smallFiles(from)
-	if err == nil && !maps.Equal(before, after) {
-		err = errMoved // a snapshot was installed
+	if err != nil {
+		return err
 	}
-	return err
+	if !maps.Equal(before, after) {
+		return errMoved // a snapshot was installed
+	}
+	for path, f := range tables {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := copyFile(f, path); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // smallFiles reads the plain files of a member's directory.
@@ -82,24 +95,15 @@ func smallFiles(dir string) (map[string]string, error) {
 	return files, nil
 }
 
-// copyDatabase copies a Pebble database that somebody may be writing to. Its
-// tables never change and its logs only grow, so that it is enough to have them
-// all open while the manifest, which names them, stays as it is: a table that
-// goes away after that can still be read.
-func copyDatabase(ctx context.Context, from, to string) error {
+// holdDatabase copies a Pebble database that somebody may be writing to, but for
+// its tables, which it opens and adds to those to be copied. Tables never change
+// and logs only grow, so that it is enough to have them all open while the
+// manifest, which names them, stays as it is: a table that goes away after that
+// can still be read.
+func holdDatabase(from, to string, tables map[string]*os.File) error {
 	if err := os.MkdirAll(to, 0o700); err != nil {
 		return err
 	}
-	for range copyTries {
-		err := tryCopy(ctx, from, to)
-		if err == nil || !errors.Is(err, errMoved) && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return errMoved
-}
-
-func tryCopy(ctx context.Context, from, to string) (err error) {
 	before, err := manifests(from)
 	if err != nil {
 		return err
@@ -108,12 +112,6 @@ func tryCopy(ctx context.Context, from, to string) (err error) {
 	if err != nil {
 		return err
 	}
-	tables := make(map[string]*os.File)
-	defer func() {
-		for _, f := range tables {
-			f.Close()
-		}
-	}()
 	for _, e := range entries {
 		name := e.Name()
 		if e.IsDir() || name == "LOCK" {
@@ -124,7 +122,7 @@ func tryCopy(ctx context.Context, from, to string) (err error) {
 			return err
 		}
 		if isTable(name) {
-			tables[name] = f
+			tables[filepath.Join(to, name)] = f
 			continue
 		}
 		err = copyFile(f, filepath.Join(to, name))
@@ -134,21 +132,10 @@ func tryCopy(ctx context.Context, from, to string) (err error) {
 		}
 	}
 	after, err := manifests(from)
-	if err != nil {
-		return err
+	if err == nil && !maps.Equal(before, after) {
+		err = errMoved
 	}
-	if !maps.Equal(before, after) {
-		return errors.Join(errMoved, empty(to))
-	}
-	for name, f := range tables {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := copyFile(f, filepath.Join(to, name)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return err
 }
 
 func isTable(name string) bool {
@@ -186,11 +173,4 @@ func copyFile(f *os.File, to string) (err error) {
 		return err
 	}
 	return out.Sync()
-}
-
-func empty(dir string) error {
-	if err := os.RemoveAll(dir); err != nil {
-		return err
-	}
-	return os.Mkdir(dir, 0o700)
 }

@@ -3,6 +3,8 @@ package seglog_test
 import (
 	"context"
 	"errors"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -89,7 +91,7 @@ func TestReadersFindWhatIsThereWhileFilesComeAndGo(t *testing.T) {
 
 // TestACopyOfALogInUseHasAllThatWasThere copies while the log goes on.
 func TestACopyOfALogInUseHasAllThatWasThere(t *testing.T) {
-	var copies atomic.Int64
+	var copies, again atomic.Int64
 	root := t.TempDir()
 	busyLog(t, 2000, func(log *seglog.Store, dir string) error {
 		before, err := log.State()
@@ -97,8 +99,18 @@ func TestACopyOfALogInUseHasAllThatWasThere(t *testing.T) {
 			return err
 		}
 		to := filepath.Join(root, strconv.FormatInt(copies.Add(1), 10))
-		if err := seglog.Copy(t.Context(), dir, to, seglog.Options{}); err != nil {
-			return err
+		for {
+			err := seglog.Copy(t.Context(), dir, to, seglog.Options{})
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, raftstore.ErrCorrupt) && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			again.Add(1)
+			if err := os.RemoveAll(to); err != nil {
+				return err
+			}
 		}
 		copied, err := seglog.Open(to, seglog.Options{})
 		if err != nil {
@@ -119,7 +131,7 @@ func TestACopyOfALogInUseHasAllThatWasThere(t *testing.T) {
 		}
 		return errors.Join(err, copied.Close())
 	})
-	t.Logf("%d copies", copies.Load())
+	t.Logf("%d copies, %d times begun again", copies.Load(), again.Load())
 	if copies.Load() == 0 {
 		t.Error("no copy was made")
 	}

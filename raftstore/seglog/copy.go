@@ -5,47 +5,34 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"io/fs"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/strakeproject/strake/raftstore"
 )
 
-const (
-	// copyTries is how often a copy is begun again when the log changes in the
-	// middle of it, which takes a segment that begins or goes away.
-	copyTries = 20
-	copyBytes = 1 << 20 // that are copied at a time
-)
+const copyBytes = 1 << 20 // that are copied at a time
 
 // Copy copies the log in from, which may be open, here or in another process, to
 // the directory to, where there must be none. The copy holds all that was
 // appended before Copy was called, synced or not, unless it was trimmed, and
 // maybe some of what follows. It is on disk when Copy returns.
 //
-// On failure what is at to is of no use, and may be removed.
+// A log that changes in the middle of it, as when a segment begins or goes away,
+// looks like a damaged one: Copy fails with raftstore.ErrCorrupt or
+// [fs.ErrNotExist], and may be called again. Real damage does not go away.
+//
+// On failure what is at to is of no use, and has to be removed before a retry.
 func Copy(ctx context.Context, from, to string, o Options) error {
-	fsys := cmp.Or[vfs.FS](o.FS, vfs.Default)
-	var err error
-	for range copyTries {
-		if err = tryCopy(ctx, fsys, from, to, o); err == nil {
-			return nil
-		}
-		// What looks like damage may be the trace of a change. Real damage does not
-		// go away.
-		if !errors.Is(err, raftstore.ErrCorrupt) && !isMissing(err) || ctx.Err() != nil {
-			break
-		}
-		if errRemove := fsys.RemoveAll(to); errRemove != nil {
-			err = errors.Join(err, errRemove)
-			break
-		}
+	if err := copyLog(ctx, from, to, o); err != nil {
+		return fmt.Errorf("seglog: copy %s: %w", from, err)
 	}
-	return fmt.Errorf("seglog: copy %s: %w", from, err)
+	return nil
 }
 
-func tryCopy(ctx context.Context, fsys vfs.FS, from, to string, o Options) (err error) {
+func copyLog(ctx context.Context, from, to string, o Options) (err error) {
+	fsys := cmp.Or[vfs.FS](o.FS, vfs.Default)
 	names, err := list(fsys, from)
 	if err != nil {
 		return err
@@ -55,7 +42,7 @@ func tryCopy(ctx context.Context, fsys vfs.FS, from, to string, o Options) (err 
 		return err
 	}
 	if found.tail == nil {
-		return fmt.Errorf("no log: %w", os.ErrNotExist)
+		return fmt.Errorf("no log: %w", fs.ErrNotExist)
 	}
 	out, err := Open(to, o)
 	if err != nil {
