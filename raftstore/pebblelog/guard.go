@@ -59,7 +59,10 @@ func (f *guardFS) fails(op, path string, err error) bool {
 	// In this order: whoever is told that something was written, which it was
 	// not, has to find that the disk failed.
 	f.once.Do(func() {
-		f.failed(fmt.Errorf("%s %s: %w", op, path, err))
+		if !strings.Contains(err.Error(), path) { // the operating system's errors name it
+			err = fmt.Errorf("%s %s: %w", op, path, err)
+		}
+		f.failed(err)
 		f.frozen.Store(true)
 	})
 	return true
