@@ -91,7 +91,8 @@ func (s *Semaphore) SetMax(ctx context.Context, slots int) (old int, err error) 
 
 // LockWait takes a slot for holder as soon as one is free, or returns at once
 // if holder has one. It fails only with ctx: an unreachable store and a value
-// that cannot be read are logged and waited out.
+// that cannot be read are logged and waited out, with tries at first a second and
+// at the most a minute apart, until the store says how many slots are taken.
 func (s *Semaphore) LockWait(ctx context.Context, holder string) error {
 	retry := backoff{min: time.Second, max: time.Minute}
 	said := ""
@@ -108,8 +109,8 @@ func (s *Semaphore) LockWait(ctx context.Context, holder string) error {
 			s.log.Info("waiting for a slot of the reboot semaphore", "key", s.key, "err", err)
 		}
 		if _, full := errors.AsType[*FullError](err); full {
-			if err = s.waitFree(ctx); err == nil {
-				retry.reset()
+			retry.reset() // the store has answered: what comes next is another outage
+			if s.waitFree(ctx) == nil {
 				continue
 			}
 		}
