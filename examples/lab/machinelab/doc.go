@@ -4,9 +4,11 @@
 // What you hold: a [Machine], from [Boot]. It is a container with a systemd of
 // its own as its first process, D-Bus and journal included. Its files are those
 // of this machine, seen through an overlay: what it writes nobody else sees, and
-// it is gone with it. Its network is its own, too, and leads nowhere.
+// it is gone with it. Its network, which leads nowhere, and its control groups are
+// its own, too.
 //
 // What you owe: root, Linux, the programs systemd-nspawn and dbus-daemon (Debian's
 // packages systemd-container and dbus), and a call of [Machine.Close]. A test that
-// ends without it leaves a directory behind, but no process and no mount.
+// ends without it leaves a directory and empty control groups behind, but no process
+// and no mount.
 package machinelab

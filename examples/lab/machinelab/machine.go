@@ -27,10 +27,12 @@ import (
 // of its own, in a mount namespace of its own, and waits for its end. If that
 // thread dies, with this process, the kernel kills systemd-nspawn, which is the first
 // process of a namespace: so the machine, its mounts and all its processes go, too.
+// Its control groups are its own, within those of this process.
 type Machine struct {
 	name   string
 	dir    string // of the overlay's upper and work directories
-	leader int    // the machine's first process, as seen from here; set by boot
+	groups cgroups
+	leader int // the machine's first process, as seen from here; set by boot
 	nspawn *os.Process
 	ended  chan struct{} // closed when nspawn has ended; nil before it started
 	err    error         // how; set before ended is closed
@@ -113,6 +115,10 @@ func (m *Machine) boot(ctx context.Context, c Config) error {
 		}
 	}
 	if err := m.prepare(c); err != nil {
+		return err
+	}
+	var err error
+	if m.groups, err = makeCgroups(filepath.Base(m.dir)); err != nil {
 		return err
 	}
 	ready, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(m.dir, "notify"), Net: "unixgram"})
@@ -215,13 +221,19 @@ func (m *Machine) start(c Config) error {
 	// Everything is mounted in a mount namespace and runs in a process namespace
 	// that end with the shell, which becomes systemd-nspawn. What that keeps by the
 	// names of machines it keeps for itself, as others may have one of the same name.
-	const script = `mount -t proc proc /proc && mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/root" && shift &&
-mkdir -p /run/systemd/nspawn && mount -t tmpfs tmpfs /run/systemd/nspawn && exec systemd-nspawn "$@"`
-	args := []string{
-		"-c", script, "sh", m.dir,
-		"--directory=" + filepath.Join(m.dir, "root"), "--machine=" + m.name, "--register=no", "--keep-unit",
+	const script = `set -e
+dir=$1; shift
+while [ "$1" != -- ]; do echo 0 >"$1/cgroup.procs"; shift; done; shift
+mount -t proc proc /proc
+mount -t overlay overlay -o "lowerdir=/,upperdir=$dir/upper,workdir=$dir/work" "$dir/root"
+mkdir -p /run/systemd/nspawn
+mount -t tmpfs tmpfs /run/systemd/nspawn
+exec systemd-nspawn "$@"`
+	args := append([]string{"-c", script, "sh", m.dir}, m.groups...)
+	args = append(args, "--",
+		"--directory="+filepath.Join(m.dir, "root"), "--machine="+m.name, "--register=no", "--keep-unit",
 		"--private-network", "--notify-ready=yes", "--console=pipe", "--resolv-conf=off", "--timezone=off",
-	}
+	)
 	for there, here := range c.Programs {
 		args = append(args, "--bind-ro="+here+":"+there)
 	}
@@ -258,6 +270,7 @@ func (m *Machine) Close() {
 			_ = m.nspawn.Kill()
 			<-m.ended
 		}
+		_ = m.groups.remove()
 		_ = os.RemoveAll(m.dir)
 	})
 }

@@ -5,7 +5,9 @@ package machinelab_test
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -73,6 +75,49 @@ func TestMachinesDoNotSeeEachOthersFiles(t *testing.T) {
 	}
 	if run(t, a, "cat /etc/machine-id") == run(t, b, "cat /etc/machine-id") {
 		t.Error("two machines have the same id")
+	}
+}
+
+// Units of one name in two machines have nothing to do with each other: where they
+// share a control group, each machine takes the other's processes for its own, and
+// removes the group from under them.
+func TestMachinesHaveControlGroupsOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	a, b := boot(t, machinelab.Config{Name: "a"}), boot(t, machinelab.Config{Name: "b"})
+	const groups = "find /sys/fs/cgroup -type d -name same.service | wc -l"
+	run(t, a, "systemd-run --quiet --unit=same sleep infinity")
+	if got := strings.TrimSpace(run(t, a, groups)); got == "0" {
+		t.Error("a has no group for its unit")
+	}
+	if got := strings.TrimSpace(run(t, b, groups)); got != "0" {
+		t.Errorf("b has %s groups for a unit of a's", got)
+	}
+}
+
+func TestAMachineThatIsClosedLeavesNothingBehind(t *testing.T) {
+	if err := machinelab.Available(); err != nil {
+		t.Skip(err)
+	}
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	m := boot(t, machinelab.Config{})
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != 1 {
+		t.Fatalf("a machine has %v (%v), want one directory", entries, err)
+	}
+	run(t, m, "systemd-run --quiet sleep infinity")
+	m.Close()
+	if _, err := os.Stat(filepath.Join(dir, entries[0].Name())); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("its directory: %v, want that there is none", err)
+	}
+	err = filepath.WalkDir("/sys/fs/cgroup", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Name() == entries[0].Name() {
+			t.Errorf("it left %s", path)
+		}
+		return nil // groups of others come and go
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }
 
