@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/strakeproject/strake/kv/client"
 	"github.com/strakeproject/strake/kv/member"
 	"github.com/strakeproject/strake/kv/proxy"
 )
@@ -60,38 +62,46 @@ func (s *settings) runProxy(ctx context.Context, log *slog.Logger) error {
 // proxyConfig brings the flags into the form of the proxy. What the proxy
 // remembers spares it the search.
 func (s *settings) proxyConfig(ctx context.Context, log *slog.Logger) (cfg proxy.Config, err error) {
-	f := &s.Proxying
+	p, f := &s.Proxying, &s.Security
 	cfg = proxy.Config{
 		File:            filepath.Join(s.proxyDir(), "cluster"),
-		ReadOnly:        f.Proxy == "readonly",
-		RefreshInterval: milliseconds(f.ProxyRefreshInterval),
-		FailureWait:     milliseconds(f.ProxyFailureWait),
-		DialTimeout:     milliseconds(f.ProxyDialTimeout),
-		WriteTimeout:    milliseconds(f.ProxyWriteTimeout),
-		ReadTimeout:     milliseconds(f.ProxyReadTimeout),
+		ReadOnly:        p.Proxy == "readonly",
+		RefreshInterval: milliseconds(p.ProxyRefreshInterval),
+		FailureWait:     milliseconds(p.ProxyFailureWait),
+		DialTimeout:     milliseconds(p.ProxyDialTimeout),
+		WriteTimeout:    milliseconds(p.ProxyWriteTimeout),
+		ReadTimeout:     milliseconds(p.ProxyReadTimeout),
 		Logger:          log,
 	}
-	sec := &s.Security
-	revoked, err := revocations("client-crl-file", sec.ClientCRLFile)
+	cfg.TLS, err = dialTLS(client.TLSFiles{CertFile: f.CertFile, KeyFile: f.KeyFile, CAFile: f.TrustedCAFile}, "client-crl-file", f.ClientCRLFile)
 	if err != nil {
 		return cfg, err
 	}
-	if cfg.TLS, err = dialTLS(sec.CertFile, sec.KeyFile, sec.TrustedCAFile, revoked); err != nil {
-		return cfg, err
-	}
-	if revoked, err = revocations("peer-crl-file", sec.PeerCRLFile); err != nil {
-		return cfg, err
-	}
-	if cfg.PeerTLS, err = dialTLS(sec.PeerCertFile, sec.PeerKeyFile, sec.PeerTrustedCAFile, revoked); err != nil {
+	cfg.PeerTLS, err = dialTLS(client.TLSFiles{CertFile: f.PeerCertFile, KeyFile: f.PeerKeyFile, CAFile: f.PeerTrustedCAFile}, "peer-crl-file", f.PeerCRLFile)
+	if err != nil {
 		return cfg, err
 	}
 	// Certificates that members have made for themselves are nobody's to verify.
-	cfg.TLS.InsecureSkipVerify = sec.AutoTLS
-	cfg.PeerTLS.InsecureSkipVerify = sec.PeerAutoTLS
+	cfg.TLS.InsecureSkipVerify = f.AutoTLS
+	cfg.PeerTLS.InsecureSkipVerify = f.PeerAutoTLS
 	if !holdsAnything(s.proxyDir()) {
 		cfg.PeerURLs, err = s.proxiedPeers(ctx, log)
 	}
 	return cfg, err
+}
+
+// dialTLS returns the settings to dial members with, who must not show what was
+// revoked.
+func dialTLS(files client.TLSFiles, crlFlag, crlFile string) (*tls.Config, error) {
+	revoked, err := revocations(crlFlag, crlFile)
+	if err != nil {
+		return nil, err
+	}
+	c, err := files.Config()
+	if err == nil && revoked != nil {
+		c.VerifyConnection = revoked.Check
+	}
+	return c, err
 }
 
 // proxyMetrics counts requests under the original's names.

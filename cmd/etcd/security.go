@@ -3,12 +3,10 @@ package main
 import (
 	"cmp"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -134,34 +132,6 @@ func (s *settings) peerTLS(log *slog.Logger) (*httppeer.TLS, error) {
 		return nil, fmt.Errorf("TLS for peers: %w", err)
 	}
 	return settings, nil
-}
-
-// dialTLS returns the settings of a proxy that dials members.
-func dialTLS(cert, key, ca string, revoked *httppeer.Revocations) (*tls.Config, error) {
-	c := &tls.Config{MinVersion: tls.VersionTLS12}
-	if revoked != nil {
-		c.VerifyConnection = revoked.Check
-	}
-	if ca != "" {
-		b, err := os.ReadFile(ca)
-		if err != nil {
-			return nil, err
-		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(b) {
-			return nil, fmt.Errorf("%s: no certificate in it", ca)
-		}
-	}
-	if cert == "" {
-		return c, nil
-	}
-	load := func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-		pair, err := tls.LoadX509KeyPair(cert, key)
-		return &pair, err
-	}
-	c.GetClientCertificate = load
-	_, err := load(nil)
-	return c, err
 }
 
 // names returns those that are not empty.

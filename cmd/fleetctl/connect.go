@@ -4,11 +4,9 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -67,25 +65,7 @@ func (a *app) tlsConfig() (*tls.Config, error) {
 	if a.CAFile == "" && a.CertFile == "" && a.KeyFile == "" {
 		return nil, nil
 	}
-	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
-	if a.CAFile != "" {
-		pem, err := os.ReadFile(a.CAFile)
-		if err != nil {
-			return nil, err
-		}
-		cfg.RootCAs = x509.NewCertPool()
-		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%s: no certificate in PEM form", a.CAFile)
-		}
-	}
-	if a.CertFile != "" || a.KeyFile != "" {
-		pair, err := tls.LoadX509KeyPair(a.CertFile, a.KeyFile)
-		if err != nil {
-			return nil, err
-		}
-		cfg.Certificates = []tls.Certificate{pair}
-	}
-	return cfg, nil
+	return client.TLSFiles{CertFile: a.CertFile, KeyFile: a.KeyFile, CAFile: a.CAFile}.Config()
 }
 
 // ownServer is a server of the API inside fleetctl, for want of a fleetd: it
