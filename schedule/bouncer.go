@@ -1,8 +1,6 @@
 package schedule
 
-import (
-	"slices"
-)
+import "slices"
 
 // bouncer knows who is where, so that a group that needs room need not ask
 // every unit.

@@ -48,6 +48,7 @@ func (s *Scheduler) entry(name string) *unit {
 	if u == nil {
 		u = s.newUnit(name)
 		s.units[name] = u
+		s.names.add(u)
 		s.findPatterns(u)
 	}
 	return u
@@ -70,6 +71,7 @@ func (s *Scheduler) forget(u *unit) {
 		s.dirty = s.alive.copyTo(s.dirty)
 	}
 	s.leaveTeam(u)
+	s.names.leaveGroup(u)
 	for _, p := range slices.Concat(u.conflicts, u.replaces, u.soft) {
 		if p.refs--; p.refs == 0 {
 			s.garbage++
@@ -139,7 +141,7 @@ func (s *Scheduler) findNames(p *pattern, hits func(*unit) *[]*pattern) {
 	if s.rebuilding {
 		return
 	}
-	for _, v := range s.units {
+	for v := range s.matching(p) {
 		if !strings.HasPrefix(v.name, p.prefix) || !p.matches(v.name) {
 			continue
 		}
@@ -176,6 +178,7 @@ func (s *Scheduler) arrive(u *unit) {
 			t := s.ownRare(u)
 			t.prefers = append(t.prefers, s.useMask("prefer "+p.Expr.String(), func(m Machine) bool { return p.Expr.Matches(m.Metadata) }))
 		}
+		s.names.joinGroup(u)
 		s.joinTeam(u)
 		s.relink = s.relink || s.replaces.any()
 	}
@@ -219,6 +222,7 @@ func (s *Scheduler) settle(u *unit) {
 	}
 	if !u.known && u.bound == "" {
 		delete(s.units, u.name)
+		s.names.drop(u)
 	}
 }
 
@@ -241,6 +245,7 @@ func (s *Scheduler) moveIn(u *unit, slot int) {
 	m := s.machines[slot]
 	u.at, u.pos = slot, int32(len(m.residents))
 	m.residents = append(m.residents, u)
+	s.housed++
 }
 
 // detach takes a unit from its place, if it has one.
@@ -254,6 +259,7 @@ func (s *Scheduler) detach(u *unit) {
 	m.residents[u.pos].pos = u.pos
 	m.residents[last] = nil
 	m.residents = m.residents[:last]
+	s.housed--
 	s.hold(u, u.at, -1)
 	u.at = -1
 }

@@ -109,11 +109,7 @@ func (s *Scheduler) movedByName() []*unit {
 }
 
 func (s *Scheduler) stats(p Plan) Stats {
-	st := Stats{Unplaced: len(p.Unplaced), Blocked: len(p.Blocked)}
-	for slot := range s.alive.all {
-		st.Machines++
-		st.Kept += len(s.machines[slot].residents)
-	}
+	st := Stats{Machines: s.alive.count(), Kept: s.housed, Unplaced: len(p.Unplaced), Blocked: len(p.Blocked)}
 	for _, step := range p.Steps {
 		switch {
 		case step.To == "":

@@ -28,7 +28,9 @@ type Scheduler struct {
 	opts Options
 
 	units   map[string]*unit // every name that is set or bound
+	names   names            // these, by what they begin with
 	globals []*unit          // active global units, by name
+	housed  int              // units that have a place
 
 	slots     map[string]int // by machine ID
 	machines  []*machine     // by slot, in order of ID

@@ -98,7 +98,7 @@ func (s *Scheduler) formTeam(name string) *team {
 	if s.rebuilding {
 		return t
 	}
-	for _, v := range s.units {
+	for _, v := range s.ofGroup(name) {
 		if v.known && !v.spec.Global && v.team == nil && v.spec.group() == name {
 			s.own(v).team = t
 			if v.at >= 0 {
