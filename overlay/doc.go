@@ -4,8 +4,8 @@
 // The subnets are leased in a key space that all hosts share, in flanneld's
 // keys and values, so that hosts of either kind can join the same network:
 //
-//	/coreos.com/network/config                the network: see [ParseConfig]
-//	/coreos.com/network/subnets/10.1.76.0-24  one host's lease: see [Attributes]
+//	/coreos.com/network/config                the network: see ParseConfig
+//	/coreos.com/network/subnets/10.1.76.0-24  one host's lease: see Attributes
 //
 // A [Registry] is that table: it acquires, renews and releases leases and
 // watches them. Every write is conditional on what was read, so that no host
@@ -19,8 +19,8 @@
 // which peers come, change and go, and keeps the lease. When its lease
 // disappears it takes the same subnet again while traffic goes on.
 //
-// [Alloc] is the backend that only leases. Others live in packages of their
-// own.
+// [Alloc] is the backend that only leases, for networks that route by other means.
+// One that moves packets is yours to bring.
 //
 // What you owe: end Run by its context; leave the subnet file alone; and use
 // one machine id per machine.

@@ -31,8 +31,6 @@
 //	Prefer=[WEIGHT] CONDITION     the same as a wish, weight -100 to 100, 50 by default
 //	Pin=first                     for ever where it is first placed
 //
-// Sub-packages implement [Runner]:
-//
-//	unit/process  supervises processes itself: no root, no systemd
-//	unit/systemd  loads units into the machine's systemd
+// Package unit/process implements [Runner] by supervising processes itself: no
+// root, no systemd.
 package unit

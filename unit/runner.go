@@ -8,7 +8,7 @@ import (
 )
 
 // Runner loads, starts and stops units on one machine. unit/process implements
-// it by supervising processes itself, unit/systemd through systemd.
+// it by supervising processes itself.
 //
 // Methods are safe for concurrent use. A method given several units treats each
 // by itself: one that fails does not stop the others, and the returned error

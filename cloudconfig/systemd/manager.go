@@ -52,7 +52,10 @@ func (m *Manager) Active(ctx context.Context, unit string) (bool, error) {
 	return false, nil
 }
 
-// Command does a command to a unit and waits for its job.
+// Command does a command to a unit, in the words of a cloud-config, and waits for
+// its job. It returns what came of that in the words of systemd, such as "done" or
+// "failed", or "waiting" when Options.Wait was over first. An error says that there
+// was no job, or that ctx ended first.
 func (m *Manager) Command(ctx context.Context, command, unit string) (string, error) {
 	var do func(context.Context, string, string, chan<- string) (int, error)
 	switch command {

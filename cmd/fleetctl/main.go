@@ -1,5 +1,6 @@
-// Fleetctl hands units to a cluster and shows what becomes of them. It talks to
-// the API that fleetd serves on each machine; see "fleetctl help".
+// Command fleetctl hands units to a cluster and shows what becomes of them. It talks
+// to fleet's HTTP API, by default on this machine's socket, or with --driver=etcd to
+// the store that the units are in; see "fleetctl help".
 package main
 
 import (

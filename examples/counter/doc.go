@@ -31,7 +31,8 @@
 // A member is added in three steps, and replaced by removing it first:
 //
 //	curl -X POST   'localhost:8000/members?name=d&url=http://10.0.0.4:2380'
-//	counter serve --name d --dir /var/lib/d --peer-url http://10.0.0.4:2380 --join http://10.0.0.1:2380
+//	counter serve --name d --dir /var/lib/d --peer-url http://10.0.0.4:2380 \
+//	    --listen 10.0.0.4:8000 --join http://10.0.0.1:2380
 //	curl -X POST   'localhost:8000/members/ID/promote'
 //	curl -X DELETE 'localhost:8000/members/ID'
 package main

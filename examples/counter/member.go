@@ -26,7 +26,7 @@ type memberConfig struct {
 	Dir     string            `required:"" help:"Directory of this member alone." placeholder:"DIR"`
 	PeerURL string            `required:"" help:"Where other members reach this one; served here, too." placeholder:"URL"`
 	Initial map[string]string `mapsep:"," help:"All members of a new cluster." placeholder:"NAME=URL,..."`
-	Join    []string          `help:"Peer URLs of a cluster that this new member was added to." placeholder:"URL,..."`
+	Join    []string          `help:"Peer URLs of a cluster that this new member was added to." placeholder:"URL"`
 	KeepLog int64             `help:"Bytes of log to keep for members that lag; beyond it they get a copy of the state." default:"67108864" placeholder:"BYTES"`
 }
 

@@ -16,8 +16,9 @@
 //	go test ./examples/lab -lab.seed=7                    the choices of another run
 //	go test ./examples/lab -artifacts -outputdir /tmp     keep histories and logs of failures
 //
-// machinelab boots whole machines, for what only an init system shows.
-//
 // They need root, and skip without. What they break with is netlab and disklab.
 // With -race the members are built with the race detector, too.
+//
+// What only an init system shows is tested in machinelab, which boots whole
+// machines.
 package lab
