@@ -6,16 +6,18 @@ import (
 	"fmt"
 	"maps"
 	"sync"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/strakeproject/strake/raftstore"
 )
 
-// Network carries messages between members in one process, and loses them where
-// it is told to. Its methods are safe for concurrent use.
+// Network carries messages between members in one process, and loses or delays
+// them where it is told to. Its methods are safe for concurrent use.
 type Network struct {
 	mu      sync.Mutex
+	delay   time.Duration
 	members map[uint64]*endpoint // started and not stopped
 	cut     map[link]bool
 }
@@ -54,6 +56,21 @@ func (n *Network) Isolate(name string, others ...string) {
 		n.Cut(name, o)
 		n.Cut(o, name)
 	}
+}
+
+// Delay has what members send to each other take so long from now on, one way. At
+// first it takes no time. Files of snapshots are not delayed.
+func (n *Network) Delay(d time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.delay = d
+}
+
+// arrives returns when something arrives that is sent now.
+func (n *Network) arrives() time.Time {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return time.Now().Add(n.delay)
 }
 
 // Heal undoes every cut.
@@ -107,6 +124,7 @@ type endpoint struct {
 type arrival struct {
 	from uint64
 	data []byte
+	at   time.Time
 }
 
 func (e *endpoint) Start(self raftstore.Member, _ uint64, h raftstore.Handler) error {
@@ -177,7 +195,7 @@ func (e *endpoint) Send(m raftstore.Message) {
 	}
 	defer leave()
 	peer.mu.Lock()
-	peer.inbox = append(peer.inbox, arrival{e.self.ID, m.Data})
+	peer.inbox = append(peer.inbox, arrival{e.self.ID, m.Data, e.net.arrives()})
 	peer.mu.Unlock()
 	select {
 	case peer.wake <- struct{}{}:
@@ -192,6 +210,9 @@ func (e *endpoint) deliver() {
 		e.inbox = nil
 		e.mu.Unlock()
 		for _, a := range arrived {
+			if !waitUntil(e.ctx, a.at) {
+				return
+			}
 			// An error means that the member did not want the message.
 			_ = e.h.Receive(a.from, a.data)
 		}
@@ -200,6 +221,22 @@ func (e *endpoint) deliver() {
 		case <-e.ctx.Done():
 			return
 		}
+	}
+}
+
+// waitUntil reports whether the time has come, and not before it ctx's end.
+func waitUntil(ctx context.Context, at time.Time) bool {
+	left := time.Until(at)
+	if left <= 0 {
+		return true
+	}
+	timer := time.NewTimer(left)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
@@ -215,8 +252,11 @@ func (e *endpoint) Forward(ctx context.Context, to uint64, cmds [][]byte) ([]raf
 	defer cancel()
 	stop := context.AfterFunc(peer.ctx, cancel)
 	defer stop()
+	if !waitUntil(ctx, e.net.arrives()) {
+		return nil, raftstore.ErrDropped
+	}
 	outs := peer.h.ServeForward(ctx, cmds)
-	if !e.net.reaches(peer, e.self.ID) {
+	if !waitUntil(ctx, e.net.arrives()) || !e.net.reaches(peer, e.self.ID) {
 		return nil, raftstore.ErrOutcomeUnknown
 	}
 	for i, out := range outs {
