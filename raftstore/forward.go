@@ -92,7 +92,26 @@ func (n *Node) forward(calls []*call) {
 		answer(calls, Outcome{Err: err})
 		return
 	}
+	n.settle(calls, outs)
+}
+
+// settle answers calls that the leader has carried out. What was applied there is
+// told when it is applied here, so that callers see their own writes.
+func (n *Node) settle(calls []*call, outs []Outcome) {
 	for i, c := range calls {
-		c.done <- outs[i]
+		c.known.Store(&outs[i])
+	}
+	for len(calls) > 0 {
+		same := 1
+		for same < len(calls) && outs[same].Index == outs[0].Index {
+			same++
+		}
+		entry, results := calls[:same], outs[:same]
+		n.applied.then(outs[0].Index, func() {
+			for i, c := range entry {
+				c.done <- results[i]
+			}
+		})
+		calls, outs = calls[same:], outs[same:]
 	}
 }

@@ -53,14 +53,16 @@ func (n *Node) serveForward(ctx context.Context, requests [][]byte) []Outcome {
 	leader, _ := n.leader.get()
 	for kind, calls := range byKind {
 		err := errNotLeader
-		if q := n.queueFor(kind); q != nil && leader == n.id {
+		q := n.queueFor(kind)
+		if q != nil && leader == n.id {
 			err = q.push(calls...)
 		}
 		if err != nil {
 			answer(calls, Outcome{Err: err})
+		} else {
+			n.stirFor(q)
 		}
 	}
-	n.stir()
 	for i, c := range calls {
 		if c != nil {
 			outs[i] = n.await(ctx, n.queueFor(c.kind), c)

@@ -19,10 +19,11 @@ type loopState struct {
 	term     uint64
 	leader   uint64
 	role     raft.StateType
-	ledSince uint64 // tick at which this member was elected
-	stalled  bool   // see watchStall
-	silent   bool   // likewise: no heartbeats go out
-	handOver uint64 // term in which leadership was offered because of a stall
+	ledSince uint64            // tick at which this member was elected
+	stalled  bool              // see watchStall
+	silent   bool              // likewise: no heartbeats go out
+	handOver uint64            // term in which leadership was offered because of a stall
+	out      []*raftpb.Message // for other members, sent at the end of the turn
 }
 
 // maxRounds is how many turns of the loop a goroutine takes that has other things
@@ -77,6 +78,9 @@ func (n *Node) runLoop() {
 		case <-ticker.C:
 			n.turning.Lock()
 			n.whileTurning(func() { n.tick(&n.loop) })
+		case <-n.hold.timer.C:
+			n.turning.Lock()
+			n.whileTurning(func() { n.hold.over = true })
 		case <-n.inbox.wake:
 		}
 	}
@@ -104,6 +108,7 @@ func (n *Node) turn(st *loopState) {
 	if framed || changed || asked {
 		n.handleReady(st)
 	}
+	n.flush(st)
 	if n.takingSnapshot {
 		n.takingSnapshot = false
 		n.snapshotDone() // raft did not want it
@@ -114,6 +119,7 @@ func (n *Node) turn(st *loopState) {
 // tick moves the raft clock.
 func (n *Node) tick(st *loopState) {
 	st.ticks++
+	n.hold.over = true
 	n.noteActive(st)
 	n.raft.Tick()
 	n.watchStall(st)
@@ -139,9 +145,17 @@ func (n *Node) step() {
 	}
 }
 
-// frameProposals moves waiting commands into the log when this member leads and
-// the disk keeps up. It reports whether raft has something new.
+// mayFrame reports whether the next frame may go into the log: when the disk keeps
+// up, and commands need not wait for more to come.
+func (n *Node) mayFrame() bool {
+	return n.inFlight.Load() < maxAppendsInFlight && n.open.size() <= n.cfg.MaxUncommittedBytes &&
+		n.hold.lets(n.raft.BasicStatus().GetCommit())
+}
+
+// frameProposals moves waiting commands into the log when this member leads. It
+// reports whether raft has something new.
 func (n *Node) frameProposals(st *loopState) bool {
+	n.hold.on.Store(false)
 	if n.proposals.empty() {
 		return false
 	}
@@ -152,13 +166,16 @@ func (n *Node) frameProposals(st *loopState) bool {
 	if n.raft.BasicStatus().LeadTransferee != 0 {
 		return false // raft would refuse; whoever leads next takes them
 	}
-	if n.inFlight.Load() >= maxAppendsInFlight || n.open.size() > n.cfg.MaxUncommittedBytes {
-		return false // the append or apply goroutine wakes the loop
+	if !n.mayFrame() {
+		// A commit turns the loop, the append or apply goroutine, or the timer.
+		n.hold.on.Store(true)
+		return false
 	}
 	calls := n.proposals.take()
 	if len(calls) == 0 {
 		return false
 	}
+	n.hold.framed()
 	st.frameSeq++
 	f := frame{origin: n.id, incarnation: n.incarnation, seq: st.frameSeq, stamp: n.cfg.Now().UnixNano()}
 	for _, c := range calls {
@@ -239,8 +256,27 @@ func (n *Node) dispatch(m *raftpb.Message) {
 		if m.GetType() == raftpb.MsgHeartbeat && n.loop.silent {
 			return
 		}
-		n.send(m)
+		n.loop.out = append(n.loop.out, m)
 	}
+}
+
+// flush sends what the turn has for other members. A message that tells of nothing
+// but a new commit index is left out if entries that come with it follow.
+func (n *Node) flush(st *loopState) {
+	for i, m := range st.out {
+		if !slices.ContainsFunc(st.out[i+1:], func(later *raftpb.Message) bool { return includes(later, m) }) {
+			n.send(m)
+		}
+	}
+	clear(st.out)
+	st.out = st.out[:0]
+}
+
+// includes reports whether a message tells all that an earlier one does.
+func includes(later, m *raftpb.Message) bool {
+	return m.GetType() == raftpb.MsgApp && later.GetType() == raftpb.MsgApp && m.GetTo() == later.GetTo() &&
+		m.GetTerm() == later.GetTerm() && m.GetIndex() == later.GetIndex() &&
+		len(m.GetEntries()) == 0 && m.GetCommit() <= later.GetCommit()
 }
 
 // handAppend gives a storage message to the append goroutine, unless there is
@@ -257,7 +293,8 @@ func (n *Node) handAppend(m *raftpb.Message) {
 		n.stir()
 		return
 	}
-	if len(m.GetEntries()) > 0 {
+	if entries := m.GetEntries(); len(entries) > 0 {
+		n.hold.last = entries[len(entries)-1].GetIndex()
 		n.inFlight.Add(1)
 	}
 	if m.GetSnapshot() != nil {

@@ -53,6 +53,7 @@ type Node struct {
 	proposals   callQueue
 	changes     callQueue
 	open        openFrames
+	hold        hold
 	forwards    forwarder
 	reads       readRounds
 	acks        acks

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"time"
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
@@ -200,6 +201,8 @@ func (n *Node) start(pos Position, id identity) (err error) {
 	n.inbox.wake = make(chan struct{}, 1)
 	n.appends.wake = make(chan struct{}, 1)
 	n.applies.wake = make(chan struct{}, 1)
+	n.hold.timer = time.NewTimer(maxHold)
+	n.hold.timer.Stop()
 	n.leader.changed = make(chan struct{})
 	n.leader.grace = n.electionTimeout() / 2
 	n.leader.tenures = make(map[*tenure]struct{})

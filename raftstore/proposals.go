@@ -2,6 +2,7 @@ package raftstore
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,8 +19,9 @@ type call struct {
 	kind   callKind
 	cmd    []byte
 	done   chan Outcome
-	queued bool // protected by the mu of the queue it stands in
-	gone   bool // likewise: the caller left while it was queued
+	known  atomic.Pointer[Outcome] // what done will receive, if that is clear before
+	queued bool                    // protected by the mu of the queue it stands in
+	gone   bool                    // likewise: the caller left while it was queued
 }
 
 func newCall(kind callKind, cmd []byte) *call {

@@ -46,10 +46,7 @@ func (n *Node) ProposeMany(ctx context.Context, cmds [][]byte) []Outcome {
 		if c == nil {
 			continue
 		}
-		if outs[i] = n.await(ctx, q, c); outs[i].Err == nil && leader != n.id {
-			_ = n.applied.wait(ctx, outs[i].Index, n.ctx.Done()) // as in route
-		}
-		if isLost(outs[i].Err) && ctx.Err() == nil && n.ctx.Err() == nil {
+		if outs[i] = n.await(ctx, q, c); isLost(outs[i].Err) && ctx.Err() == nil && n.ctx.Err() == nil {
 			outs[i] = n.route(ctx, callCommand, cmds[i])
 		}
 		n.counters.note(outs[i].Err)
@@ -73,14 +70,6 @@ func (n *Node) route(ctx context.Context, kind callKind, cmd []byte) Outcome {
 		out := Outcome{Err: n.enqueue(q, attempt)}
 		if out.Err == nil {
 			out = n.await(ctx, q, attempt)
-		}
-		if out.Err == nil {
-			if leader != n.id {
-				// The caller sees its own write here. If it will not wait any
-				// longer, it has its result all the same.
-				_ = n.applied.wait(ctx, out.Index, n.ctx.Done())
-			}
-			return out
 		}
 		if !isLost(out.Err) || n.ctx.Err() != nil {
 			return out
@@ -117,15 +106,20 @@ func (n *Node) enqueue(q *callQueue, calls ...*call) error {
 	if err := q.push(calls...); err != nil {
 		return err
 	}
-	switch {
-	case q == &n.forwards.queue:
+	if q == &n.forwards.queue {
 		n.forwards.kick(n)
-	case n.inFlight.Load() < maxAppendsInFlight:
-		n.stir()
-	default:
-		// The append goroutine turns the loop when it is done.
+	} else {
+		n.stirFor(q)
 	}
 	return nil
+}
+
+// stirFor has the loop look into a queue.
+func (n *Node) stirFor(q *callQueue) {
+	if q == &n.proposals && n.hold.on.Load() {
+		return // something turns the loop anyway
+	}
+	n.stir()
 }
 
 // await waits for the outcome of a call that was put into q.
@@ -152,8 +146,11 @@ func (n *Node) await(ctx context.Context, q *callQueue, c *call) Outcome {
 	case out := <-c.done: // it came meanwhile
 		return out
 	default:
-		return Outcome{Err: errors.Join(ErrOutcomeUnknown, why)}
 	}
+	if out := c.known.Load(); out != nil {
+		return *out // without the wait until it is applied here
+	}
+	return Outcome{Err: errors.Join(ErrOutcomeUnknown, why)}
 }
 
 // awaitLeader pauses before a lost command is proposed again: until the leader

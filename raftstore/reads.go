@@ -104,12 +104,15 @@ type watermark struct {
 	waiters []markWaiter
 }
 
+// markWaiter is something to do once the mark has reached an index. It must not
+// block.
 type markWaiter struct {
-	index uint64
-	done  chan struct{}
+	index   uint64
+	reached func()
+	done    chan struct{} // what reached closes, if that is all it does
 }
 
-// advance raises the mark and wakes who waited for it.
+// advance raises the mark and does what waited for it.
 func (w *watermark) advance(index uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -117,13 +120,24 @@ func (w *watermark) advance(index uint64) {
 	kept := w.waiters[:0]
 	for _, mw := range w.waiters {
 		if mw.index <= w.index {
-			close(mw.done)
+			mw.reached()
 		} else {
 			kept = append(kept, mw)
 		}
 	}
 	clear(w.waiters[len(kept):])
 	w.waiters = kept
+}
+
+// then calls reached when the mark has reached index, which may be now.
+func (w *watermark) then(index uint64, reached func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.index >= index {
+		reached()
+	} else {
+		w.waiters = append(w.waiters, markWaiter{index: index, reached: reached})
+	}
 }
 
 // wait returns when the mark has reached index, ctx ends, or stopped closes.
@@ -134,7 +148,7 @@ func (w *watermark) wait(ctx context.Context, index uint64, stopped <-chan struc
 		return nil
 	}
 	done := make(chan struct{})
-	w.waiters = append(w.waiters, markWaiter{index, done})
+	w.waiters = append(w.waiters, markWaiter{index, func() { close(done) }, done})
 	w.mu.Unlock()
 	select {
 	case <-done:
