@@ -42,9 +42,10 @@
 // takes all that wait into one frame, which becomes one log entry; the append
 // goroutine writes it with one sync while messages carry it to the others; when a
 // majority has it, the apply goroutine hands it to the state machine and wakes the
-// caller. While two appends wait for the disk new commands gather for the next
-// frame, so frames grow with the disk's latency and nothing waits when it is idle. Followers forward commands,
-// not raft proposals, so that one member stamps them and knows their fate.
+// caller. While a frame is not committed new commands gather for the next one, for a
+// millisecond at most, so frames grow with the latency of disks and of near quorums,
+// and nothing waits when all are idle. Followers forward commands, not raft
+// proposals, so that one member stamps them and knows their fate.
 //
 // # How fast it is
 //

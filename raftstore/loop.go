@@ -23,7 +23,7 @@ type loopState struct {
 	stalled  bool              // see watchStall
 	silent   bool              // likewise: no heartbeats go out
 	handOver uint64            // term in which leadership was offered because of a stall
-	out      []*raftpb.Message // for other members, sent at the end of the turn
+	out      []*raftpb.Message // what raft wants sent, at the end of the turn
 }
 
 // maxRounds is how many turns of the loop a goroutine takes that has other things
@@ -108,7 +108,9 @@ func (n *Node) turn(st *loopState) {
 	if framed || changed || asked {
 		n.handleReady(st)
 	}
-	n.flush(st)
+	n.dispatch(st.out)
+	clear(st.out)
+	st.out = st.out[:0]
 	if n.takingSnapshot {
 		n.takingSnapshot = false
 		n.snapshotDone() // raft did not want it
@@ -232,44 +234,39 @@ func (n *Node) handleReady(st *loopState) {
 				n.counters.readRounds.Add(1)
 			}
 		}
-		for _, m := range rd.Messages {
-			n.dispatch(m)
+		st.out = append(st.out, rd.Messages...)
+	}
+}
+
+// dispatch sends messages where raft wants them. One that tells of nothing but a new
+// commit index is left out if entries that come with it follow.
+func (n *Node) dispatch(ms []*raftpb.Message) {
+	for i, m := range ms {
+		switch to := m.GetTo(); to {
+		case raft.LocalAppendThread:
+			n.handAppend(m)
+		case raft.LocalApplyThread:
+			n.applies.push(work{message: m})
+		case n.id:
+			n.inbox.respond([]*raftpb.Message{m})
+			n.stir()
+		default:
+			if !slices.ContainsFunc(ms[i+1:], func(later *raftpb.Message) bool { return includes(later, m) }) {
+				n.sendOut(m)
+			}
 		}
 	}
 }
 
-// dispatch sends a message where raft wants it.
-func (n *Node) dispatch(m *raftpb.Message) {
-	switch to := m.GetTo(); to {
-	case raft.LocalAppendThread:
-		n.handAppend(m)
-	case raft.LocalApplyThread:
-		n.applies.push(work{message: m})
-	case n.id:
-		n.inbox.respond([]*raftpb.Message{m})
-		n.stir()
+// sendOut sends a message to another member.
+func (n *Node) sendOut(m *raftpb.Message) {
+	switch {
+	case m.GetType() == raftpb.MsgSnap:
+		n.sendSnapshot(m)
+	case m.GetType() == raftpb.MsgHeartbeat && n.loop.silent:
 	default:
-		if m.GetType() == raftpb.MsgSnap {
-			n.sendSnapshot(m)
-			return
-		}
-		if m.GetType() == raftpb.MsgHeartbeat && n.loop.silent {
-			return
-		}
-		n.loop.out = append(n.loop.out, m)
+		n.send(m)
 	}
-}
-
-// flush sends what the turn has for other members. A message that tells of nothing
-// but a new commit index is left out if entries that come with it follow.
-func (n *Node) flush(st *loopState) {
-	for i, m := range st.out {
-		if !slices.ContainsFunc(st.out[i+1:], func(later *raftpb.Message) bool { return includes(later, m) }) {
-			n.send(m)
-		}
-	}
-	clear(st.out)
-	st.out = st.out[:0]
 }
 
 // includes reports whether a message tells all that an earlier one does.
