@@ -1,10 +1,6 @@
 // Package proxy passes requests of the v2 API on to the members of a cluster,
 // so that machines without a member have an address of their own to talk to.
 //
-// It is a package, and not part of a program, because it keeps state, which
-// members it knows, on disk and in memory, and a rule for what may be sent
-// twice; both want tests of their own.
-//
 // You hold a [Proxy], from [New], which is an http.Handler, and you run its
 // [Proxy.Run] beside it, which finds the members. What you owe it is the peer
 // URLs of some of them; it remembers all it has learned of in Config.File.

@@ -8,7 +8,7 @@
 // Install (see [raftstore.Snapshotter]). What you owe:
 //
 //   - Commands are made by [Command.Encode], or by calling the kv.Store methods
-//     of a [Writer]; Apply's results are for [DecodeResult].
+//     of a [Writer]; Apply's results are for [Command.DecodeResult].
 //   - Time passes by the stamps of commands only. Call [Tree.WaitDue] where the
 //     leader is, and when it returns propose an OpExpire; nothing expires
 //     otherwise.

@@ -24,7 +24,7 @@ func Example() {
 
 	a, err := agent.New(agent.Config{
 		Registry: reg,
-		Runner:   newFakeRunner(), // from unit/systemd or unit/process in real life
+		Runner:   newFakeRunner(), // from unit/process, for one, in real life
 		Machine:  registry.Machine{ID: "m1"},
 		TTL:      2 * time.Second,
 	})
