@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -50,10 +52,36 @@ func tell(t *testing.T, dir string) string {
 	var out strings.Builder
 	s := &story{cluster: c, screen: newScreen(io.MultiWriter(&out, testWriter{t}))}
 	err = s.tell(t.Context())
+	if err == nil {
+		err = tellMetrics(t.Context(), c)
+	}
 	if cerr := c.close(); err != nil || cerr != nil {
 		t.Fatalf("the story: %v; close: %v\n%s\nThe machines' log:\n%s", err, cerr, out.String(), journal.String())
 	}
 	return out.String()
+}
+
+// tellMetrics asks all machines for those of their engines.
+func tellMetrics(ctx context.Context, c *cluster) error {
+	for _, m := range c.machines {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(m.ip.String(), apiPort)+"/metrics", nil)
+		if err != nil {
+			return err
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return err
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil {
+			return err
+		}
+		if !strings.Contains(string(body), "\nschedule_engine_is_leader ") {
+			return fmt.Errorf("metrics of %s do not say whether its engine leads:\n%s", m.name, body)
+		}
+	}
+	return nil
 }
 
 type testWriter struct{ t *testing.T }

@@ -14,6 +14,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
 	"github.com/strakeproject/strake/kv"
 	"github.com/strakeproject/strake/kv/client"
 	"github.com/strakeproject/strake/overlay"
@@ -21,6 +24,7 @@ import (
 	"github.com/strakeproject/strake/schedule/agent"
 	"github.com/strakeproject/strake/schedule/api"
 	"github.com/strakeproject/strake/schedule/engine"
+	"github.com/strakeproject/strake/schedule/engine/enginemetrics"
 	"github.com/strakeproject/strake/schedule/registry"
 	"github.com/strakeproject/strake/unit/process"
 )
@@ -157,7 +161,11 @@ func (m *machine) startFleet(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	server, err := api.NewServer(api.ServerConfig{Registry: reg, Journal: m.rack})
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(enginemetrics.New(eng))
+	server, err := api.NewServer(api.ServerConfig{
+		Registry: reg, Journal: m.rack, Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
+	})
 	if err != nil {
 		return err
 	}

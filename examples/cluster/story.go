@@ -484,7 +484,9 @@ export FLEETCTL_ENDPOINT=%s
 go run ./cmd/fleetctl list-machines
 go run ./cmd/fleetctl list-units
 go run ./cmd/fleetctl journal -f hello.service
-go run ./cmd/fleetctl stop web@3.service`, s.endpoints()[0], api)[1:])
+go run ./cmd/fleetctl stop web@3.service
+
+curl %s/metrics`, s.endpoints()[0], api, api)[1:])
 	fmt.Fprintln(s.w, "\nCtrl-C ends it.")
 }
 

@@ -17,8 +17,9 @@
 //	/fleet/v1/machines/ID/state      GET PUT: what a machine is open for, and what is on it
 //	/fleet/v1/rebalance              GET POST: an order to move units that could stay
 //	/fleet/v1/discovery              GET
+//	/metrics                         GET, if ServerConfig.Metrics is given
 //
-// All of it is also under /v1-alpha. Bodies, order of checks and error texts are
+// All of /fleet/v1 is also under /v1-alpha. Bodies, order of checks and error texts are
 // fleet's, but for explain, journal, state and rebalance, which fleet did not have,
 // and where fleet broke: states of unknown units are 404, state words and templates are checked
 // on every write, and so are the options of a unit that is replaced.

@@ -47,6 +47,8 @@ type ServerConfig struct {
 	Schedule schedule.Options
 	// Journal serves journals. Without one they are 501.
 	Journal JournalSource
+	// Metrics answers /metrics. Default: there is none.
+	Metrics http.Handler
 	// Ready, while it is not closed, makes every answer a 503, as long as the
 	// machine that the server stands for is not registered. Default: ready.
 	Ready <-chan struct{}
@@ -109,6 +111,10 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Server", "fleetd/"+s.cfg.Version)
+	if r.URL.Path == "/metrics" && s.cfg.Metrics != nil {
+		s.cfg.Metrics.ServeHTTP(w, r) // ready or not
+		return
+	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 	if s.cfg.Ready != nil {
 		select {

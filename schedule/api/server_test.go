@@ -124,6 +124,26 @@ func (threeLines) Journal(ctx context.Context, machine, name string, opts unit.J
 	}
 }
 
+func TestMetricsAreServedIfGivenReadyOrNot(t *testing.T) {
+	reg := registry.New(openStore(t), registry.Options{})
+	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "answer 42") })
+	for _, c := range []struct {
+		cfg        api.ServerConfig
+		code       int
+		wantInBody string
+	}{
+		{api.ServerConfig{}, http.StatusNotFound, `"code":404`},
+		{api.ServerConfig{Metrics: metrics}, http.StatusOK, "answer 42\n"},
+		{api.ServerConfig{Metrics: metrics, Ready: make(chan struct{})}, http.StatusOK, "answer 42\n"},
+	} {
+		w := httptest.NewRecorder()
+		newServer(t, reg, c.cfg).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+		if w.Code != c.code || !strings.Contains(w.Body.String(), c.wantInBody) {
+			t.Errorf("metrics given: %v, ready: %v: got %d %q, want %d and %q", c.cfg.Metrics != nil, c.cfg.Ready == nil, w.Code, w.Body, c.code, c.wantInBody)
+		}
+	}
+}
+
 func TestServerIsUnavailableUntilReady(t *testing.T) {
 	ready := make(chan struct{})
 	s := newServer(t, registry.New(openStore(t), registry.Options{}), api.ServerConfig{Ready: ready})

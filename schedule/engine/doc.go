@@ -18,5 +18,6 @@
 // write has a condition: a unit is scheduled only if it is on no machine, and
 // taken from a machine only if it is on that one. What the engine cannot place
 // it logs once; anyone who can read the registry can have the reasons in full
-// from schedule.Explain, which depends on nothing else.
+// from schedule.Explain, which depends on nothing else. [Engine.Stats] counts what
+// it does, and package enginemetrics shows that to Prometheus.
 package engine

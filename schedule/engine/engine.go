@@ -50,11 +50,12 @@ const leaseIntervals = 5
 // Leading ends with the context of Run, or when hold finds the lease lost; both
 // goroutines have ended before the engine stands again.
 type Engine struct {
-	cfg     Config
-	log     *slog.Logger
-	ttl     time.Duration // of the lease
-	running atomic.Bool   // Run was called
-	doubts  doubts
+	cfg      Config
+	log      *slog.Logger
+	ttl      time.Duration // of the lease
+	running  atomic.Bool   // Run was called
+	doubts   doubts
+	counters counters
 
 	// Of the goroutine of Run.
 	leader  string // who leads, as far as was logged
@@ -111,6 +112,7 @@ func (e *Engine) stand(ctx context.Context) (*registry.Lease, time.Time) {
 		switch {
 		case err == nil:
 			e.leader, e.trouble = e.cfg.MachineID, ""
+			e.counters.elected()
 			e.log.Info("engine leadership acquired", "machine", e.cfg.MachineID)
 			return lease, since
 		case errors.Is(err, registry.ErrLeaseHeld):
@@ -174,7 +176,9 @@ func (e *Engine) govern(ctx context.Context, lease *registry.Lease, since time.T
 	}()
 	e.lead(leading, lease.Wait)
 	stop(nil)
-	if err := <-held; err != nil {
+	err := <-held
+	e.counters.deposed(err != nil)
+	if err != nil {
 		e.log.Warn("engine leadership lost", "err", err)
 		return
 	}

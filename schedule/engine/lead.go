@@ -29,6 +29,7 @@ func (e *Engine) lead(ctx context.Context, pause time.Duration) {
 		if err != nil {
 			if ctx.Err() == nil {
 				e.doubts.blind()
+				e.counters.blind()
 				e.log.Warn("engine cannot read the registry, trying again", "err", err)
 			}
 			wait(ctx, e.cfg.Interval)
@@ -57,6 +58,8 @@ type term struct {
 	// sched has what view had when last looked at, and what was written since.
 	sched   *schedule.Scheduler
 	missing missing
+	// machines are those alive when the last plan was made.
+	machines []registry.Machine
 	// notes are what was logged last of units that are not where they should be
 	// and of machines that drain, by name: each is logged when it changes.
 	notes map[string]string
@@ -69,6 +72,7 @@ func (t *term) follow(ctx context.Context) {
 	t.view.Take()
 	t.missAbsent()
 	if err := t.sched.Reset(t.cluster()); err != nil {
+		t.engine.counters.blind()
 		t.engine.log.Error("engine cannot make sense of the registry, trying again", "err", err)
 		wait(ctx, t.engine.cfg.Interval)
 		return
@@ -100,12 +104,16 @@ func (t *term) follow(ctx context.Context) {
 // decide makes a plan and carries it out. It reports whether all was done.
 func (t *term) decide(ctx context.Context) bool {
 	order, ordered := t.view.Rebalance()
+	start := time.Now()
 	var plan schedule.Plan
 	if ordered {
 		plan = t.sched.Rebalance(order.Rebalance)
 	} else {
 		plan = t.sched.Plan()
 	}
+	took := time.Since(start)
+	t.machines = t.view.Machines()
+	t.engine.counters.planned(took, t.sight(plan))
 	done := t.carryOut(ctx, plan.Steps)
 	t.logTrouble(plan)
 	if !ordered || ctx.Err() != nil {
@@ -287,7 +295,7 @@ func (t *term) logTrouble(p schedule.Plan) {
 			t.engine.log.Info("unit stays on a draining machine", "unit", e.Unit, "machine", e.Placed, "rejected", why)
 		})
 	}
-	for _, m := range t.view.Machines() {
+	for _, m := range t.machines {
 		if m.State == schedule.Draining && stuck[m.ID] == 0 {
 			note("machine "+m.ID, "drained", func() {
 				t.engine.log.Info("machine is drained", "machine", m.ID)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/strakeproject/strake/schedule"
 	"github.com/strakeproject/strake/schedule/registry"
@@ -53,7 +54,11 @@ func (t *term) write(ctx context.Context, steps []schedule.Step) bool {
 	for i, s := range steps {
 		turns <- struct{}{}
 		running.Go(func() {
+			start := time.Now()
 			errs[i] = t.writeStep(ctx, s)
+			if errs[i] == nil || ctx.Err() == nil {
+				t.engine.counters.wrote(s, time.Since(start), errs[i])
+			}
 			<-turns
 		})
 	}
@@ -117,6 +122,11 @@ func (t *term) prepare(ctx context.Context, s schedule.Step) error {
 	return nil
 }
 
+// overtaken reports whether a write failed as its unit is not where it was.
+func overtaken(err error) bool {
+	return errors.Is(err, registry.ErrScheduled) || errors.Is(err, registry.ErrNotScheduled)
+}
+
 func (t *term) logStep(s schedule.Step, err error) {
 	log := t.engine.log.With("unit", s.Unit)
 	if s.From != "" {
@@ -127,7 +137,7 @@ func (t *term) logStep(s schedule.Step, err error) {
 	}
 	log = log.With("reason", t.reason(s))
 	switch {
-	case errors.Is(err, registry.ErrScheduled) || errors.Is(err, registry.ErrNotScheduled):
+	case overtaken(err):
 		log.Info("unit was placed otherwise meanwhile")
 	case err != nil:
 		log.Warn("unit could not be placed, trying again", "err", err)
