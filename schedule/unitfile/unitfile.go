@@ -49,7 +49,7 @@ func Convert(name string, o unit.Options, d Derive) (schedule.Unit, error) {
 		Conflicts:      o.Conflicts,
 		Replaces:       o.Replaces,
 		Global:         o.Global,
-		Request:        resources(o.Request),
+		Request:        schedule.Resources(o.Request),
 		SoftConflicts:  o.SoftConflicts,
 		DynamicPorts:   o.DynamicPorts,
 		Spread:         schedule.Spread{Keys: o.Spread, MaxSkew: o.MaxSkew, Group: o.SpreadGroup},
@@ -58,7 +58,7 @@ func Convert(name string, o unit.Options, d Derive) (schedule.Unit, error) {
 		NotMovable:     o.NotMovable,
 	}
 	for _, p := range o.Ports {
-		u.Ports = append(u.Ports, schedule.Port{Number: p.Number, UDP: p.UDP})
+		u.Ports = append(u.Ports, schedule.Port(p))
 	}
 	switch d {
 	case Estimate:
@@ -74,10 +74,6 @@ func Convert(name string, o unit.Options, d Derive) (schedule.Unit, error) {
 		u.Request.Memory = cmp.Or(o.Request.Memory, o.Limits.Memory)
 	}
 	return u, conditions(&u, o)
-}
-
-func resources(r unit.Resources) schedule.Resources {
-	return schedule.Resources{CPU: r.CPU, Memory: r.Memory, Disk: r.Disk, Counters: r.Counters}
 }
 
 // conditions reads Require and Prefer.

@@ -40,6 +40,28 @@ func TestLimitsCountAsTheClusterSays(t *testing.T) {
 	}
 }
 
+// unit and schedule each have Resources of their own, so that neither needs the
+// other; what one accepts the other has to.
+func TestTheLargestAmountOfAUnitFileIsTheLargestTheSchedulerTakes(t *testing.T) {
+	for _, c := range []struct {
+		amount int64
+		ok     bool
+	}{{schedule.MaxAmount, true}, {schedule.MaxAmount + 1, false}} {
+		for _, option := range []string{"Memory", "Disk", "Resources=gpu"} {
+			text := fmt.Sprintf("[X-Fleet]\n%s=%d\n", option, c.amount)
+			if _, _, err := unitfile.Read("a.service", parse(t, text), unitfile.Off); (err == nil) != c.ok {
+				t.Errorf("%s=%d in a unit file: accepted %v, want %v: %v", option, c.amount, err == nil, c.ok, err)
+			}
+		}
+		u := schedule.Unit{Name: "a.service", Request: schedule.Resources{
+			Memory: c.amount, Disk: c.amount, Counters: map[string]int64{"gpu": c.amount},
+		}}
+		if err := schedule.New(schedule.Options{}).SetUnit(u); (err == nil) != c.ok {
+			t.Errorf("a unit that requests %d: accepted %v, want %v: %v", c.amount, err == nil, c.ok, err)
+		}
+	}
+}
+
 func TestConditionsAreReadTogether(t *testing.T) {
 	u, _, err := unitfile.Read("a.service", parse(t, "[X-Fleet]\nRequire=a || b\nRequire=c\nPrefer=-5 d\n"), 0)
 	if err != nil {
