@@ -32,7 +32,7 @@ type attempt struct {
 type placement struct {
 	unit *unit
 	slot int
-	part int
+	part int32
 	// ports are the dynamic ones it was given.
 	ports []uint16
 }
@@ -169,28 +169,20 @@ func (s *Scheduler) inOrder(groups []group) (again bool) {
 
 // byName is inOrder with no regard to size.
 func (s *Scheduler) byName(groups []group) bool {
-	groups = slices.Clone(groups)
-	slices.SortFunc(groups, func(a, b group) int {
-		return cmp.Or(cmp.Compare(b.priority, a.priority), cmp.Compare(a.eligible, b.eligible), cmp.Compare(a.name, b.name))
-	})
-	return s.inOrder(groups)
+	return s.inOrder(arranged(groups, func(g *group) uint64 {
+		return g.urgency() | uint64(g.eligible)<<32 | uint64(g.at)
+	}))
 }
 
 // spreadFirst is inOrder, but those that are to be spread have the first choice.
 func (s *Scheduler) spreadFirst(groups []group) bool {
-	groups = slices.Clone(groups)
 	isSpread := func(u *unit) bool { return len(u.spreads) > 0 }
-	slices.SortStableFunc(groups, func(a, b group) int {
-		spread := 0
-		if slices.ContainsFunc(a.units, isSpread) {
-			spread--
+	return s.inOrder(arranged(groups, func(g *group) uint64 {
+		if slices.ContainsFunc(g.units, isSpread) {
+			return g.urgency()
 		}
-		if slices.ContainsFunc(b.units, isSpread) {
-			spread++
-		}
-		return cmp.Or(cmp.Compare(b.priority, a.priority), spread)
-	})
-	return s.inOrder(groups)
+		return g.urgency() + 1
+	}))
 }
 
 // inBalance is inOrder by Balance: of all strategies it strands the fewest units

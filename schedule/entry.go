@@ -18,6 +18,8 @@ type unit struct {
 	// there, active, not global, and the machine is alive.
 	at  int
 	pos int32 // in machine.residents
+	// part numbers what the plan being made places together with it.
+	part int32
 	// listed is the position in Scheduler.pending or stray, of which a unit is
 	// in one at most.
 	listed int32
@@ -28,6 +30,7 @@ type unit struct {
 	modest    bool // spec asks for no machine by ID, no ports, and no limit
 	picked    bool // of those to be split by connected
 	tied      bool // of those, to another
+	listing   bool // of those that movedByName lists
 	aside     bool // not counted at the moment though it has a place
 }
 
@@ -53,14 +56,13 @@ type rareTies struct {
 	ousts, oustedBy []*unit
 }
 
-// trip is what the plan being made does with a unit.
+// trip is where the plan being made takes a unit from, and why. Units at rest
+// have one in common, and so have those that come from nowhere.
 type trip struct {
 	touched bool
-	listing bool   // it is in Scheduler.order
 	from    string // where it was bound before
 	cause   Code
 	by      string
-	part    int
 	had     []uint16 // the ports it was given there
 }
 
@@ -90,6 +92,12 @@ func (s *Scheduler) ownRare(u *unit) *rareTies {
 		t.rareTies = &rareTies{}
 	}
 	return t.rareTies
+}
+
+// setOutNew begins the trip of a unit that comes from nowhere.
+func (s *Scheduler) setOutNew(u *unit) {
+	u.trip = s.fresh
+	s.touched = append(s.touched, u)
 }
 
 // setOut begins a trip.

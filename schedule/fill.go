@@ -55,27 +55,26 @@ func fine(groups []group) bool {
 // fill places the groups that ask for resources alone by a packing, after those
 // that ask for more, and what is left over as usual.
 func (s *Scheduler) fill(groups []group, p packing.Problem) bool {
-	var plain, rest []group
-	for _, g := range groups {
-		if g.plain && s.dedicated.empty() && s.ledger.reporting == int64(s.alive.count()) {
-			plain = append(plain, g)
-		} else {
-			rest = append(rest, g)
-		}
+	plain, rest := groups, []group(nil)
+	if !s.dedicated.empty() || s.ledger.reporting != int64(s.alive.count()) {
+		plain, rest = nil, groups
+	} else if !allPlain(groups) {
+		plain, rest = partition(groups)
 	}
 	s.spreadFirst(rest)
 	slots := s.fillOrder()
 	dims := s.ledger.byName()
 	bins, items := make([]int64, 0, len(slots)*len(dims)), make([]int64, 0, len(plain)*len(dims))
+	p.Bins, p.Items = make([][]int64, 0, len(slots)), make([][]int64, 0, len(plain))
 	for _, slot := range slots {
 		for _, r := range dims {
 			bins = append(bins, s.ledger.free[slot*s.ledger.width+r])
 		}
 		p.Bins = append(p.Bins, bins[len(bins)-len(dims):])
 	}
-	for _, g := range plain {
+	for i := range plain {
 		for _, r := range dims {
-			items = append(items, g.takes.requested[r])
+			items = append(items, plain[i].takes.requested[r])
 		}
 		p.Items = append(p.Items, items[len(items)-len(dims):])
 	}
@@ -93,6 +92,30 @@ func (s *Scheduler) fill(groups []group, p packing.Problem) bool {
 	}
 	s.inOrder(left)
 	return false
+}
+
+// allPlain reports whether no group asks for more than resources.
+func allPlain(groups []group) bool {
+	return !slices.ContainsFunc(groups, func(g group) bool { return !g.plain })
+}
+
+// partition splits groups into those that ask for resources alone and others.
+func partition(groups []group) (plain, rest []group) {
+	n := 0
+	for i := range groups {
+		if groups[i].plain {
+			n++
+		}
+	}
+	plain, rest = make([]group, 0, n), make([]group, 0, len(groups)-n)
+	for i := range groups {
+		if groups[i].plain {
+			plain = append(plain, groups[i])
+		} else {
+			rest = append(rest, groups[i])
+		}
+	}
+	return plain, rest
 }
 
 // fillOrder returns the machines in the order in which to fill them: those in

@@ -225,7 +225,7 @@ func (s *Scheduler) fittingMoves(u *unit) *Change {
 // comeHome forgets what the plan being made has moved.
 func (s *Scheduler) comeHome() {
 	for _, u := range s.order { // in which memory is read, with most of those touched
-		u.trip = s.home
+		u.trip, u.listing = s.home, false
 	}
 	for _, u := range s.touched {
 		u.trip = s.home

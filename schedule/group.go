@@ -10,6 +10,7 @@ import (
 type group struct {
 	units    []*unit // peers before those that follow them
 	name     string  // the least
+	at       int     // the position in the order of names
 	priority int     // the highest
 	eligible int     // log2 of the machines that could do, were they empty
 	size     int32   // the largest share of what they request in the mean machine
@@ -25,14 +26,33 @@ type group struct {
 // in the cluster does not shuffle all.
 func (s *Scheduler) pendingGroups() []group {
 	s.order = s.pending.sorted()
+	s.touched = slices.Grow(s.touched, len(s.order))
+	s.placed = slices.Grow(s.placed[:0], len(s.order))
 	sets := s.connected(s.order)
 	groups := make([]group, len(sets))
 	order := make([]turn, len(sets))
 	open := s.open.count()
 	for i, units := range sets {
-		g := s.newGroup(units, open)
-		groups[i] = g
-		order[i] = turn{uint64(-leastPriority-g.priority)<<40 | uint64(g.eligible)<<32 | uint64(2*wholeShare-g.size), i}
+		g := &groups[i]
+		s.makeGroup(g, units, open)
+		g.at = i
+		order[i] = turn{g.urgency() | uint64(g.eligible)<<32 | uint64(2*wholeShare-g.size), i}
+	}
+	arrange(groups, inTurn(order))
+	return groups
+}
+
+// urgency is less for a group of higher priority, and leaves 40 bits for what
+// else there is to go by.
+func (g *group) urgency() uint64 { return uint64(-leastPriority-g.priority) << 40 }
+
+// arranged returns groups in the order of keys, and of equal ones in the order
+// in which they are.
+func arranged(groups []group, key func(g *group) uint64) []group {
+	groups = slices.Clone(groups)
+	order := make([]turn, len(groups))
+	for i := range groups {
+		order[i] = turn{key(&groups[i]), i}
 	}
 	arrange(groups, inTurn(order))
 	return groups
@@ -100,10 +120,16 @@ func inTurn(order []turn) []turn {
 	return order
 }
 
-// newGroup looks at what the units of a group ask for together; open is how many
-// machines are.
+// newGroup makes a group of units; open is how many machines are.
 func (s *Scheduler) newGroup(units []*unit, open int) group {
-	g := group{name: units[0].name, priority: units[0].spec.Priority}
+	var g group
+	s.makeGroup(&g, units, open)
+	return g
+}
+
+// makeGroup looks at what the units of a group ask for together.
+func (s *Scheduler) makeGroup(g *group, units []*unit, open int) {
+	g.name, g.priority = units[0].name, units[0].spec.Priority
 	picky, choosy := false, false
 	for _, u := range units {
 		g.priority = max(g.priority, u.spec.Priority)
@@ -129,7 +155,6 @@ func (s *Scheduler) newGroup(units []*unit, open int) group {
 	g.free = !picky && !choosy
 	g.plain = g.free && g.takes.heavy
 	g.units = s.peersFirst(units)
-	return g
 }
 
 // replaces reports whether others have to leave where the group comes.

@@ -173,7 +173,9 @@ func (s *Scheduler) findPatterns(u *unit) {
 func (s *Scheduler) arrive(u *unit) {
 	s.settled = false
 	if u.known {
-		u.need = s.needMask(u.spec)
+		if u.need = s.needMask(u.spec); u.need != nil {
+			s.needy = u
+		}
 		for _, p := range u.spec.Prefer {
 			t := s.ownRare(u)
 			t.prefers = append(t.prefers, s.useMask("prefer "+p.Expr.String(), func(m Machine) bool { return p.Expr.Matches(m.Metadata) }))

@@ -22,6 +22,10 @@ func (s *Scheduler) needMask(u *Unit) *mask {
 	if len(u.Metadata) == 0 && u.Require == nil {
 		return nil
 	}
+	if v := s.needy; v != nil && v.need != nil && v.spec.Require == u.Require && maps.EqualFunc(v.spec.Metadata, u.Metadata, slices.Equal[[]string]) {
+		v.need.refs++
+		return v.need
+	}
 	return s.useMask(metadataKey(u.Metadata)+" "+u.Require.String(), func(m Machine) bool {
 		return matchesMetadata(m.Metadata, u.Metadata) && u.Require.Matches(m.Metadata) && m.dedicatedTo(u)
 	})

@@ -127,8 +127,7 @@ func (s *Scheduler) placeFree(u *unit, takes *parcel) {
 }
 
 // bind gives a pending unit a place and ports, as one of a part of the plan.
-func (s *Scheduler) bind(u *unit, slot, part int, ports []uint16) {
-	s.touch(u, CodeNew, "")
+func (s *Scheduler) bind(u *unit, slot int, part int32, ports []uint16) {
 	if len(ports) > 0 {
 		u.spec.Given = ports
 	}
@@ -137,9 +136,11 @@ func (s *Scheduler) bind(u *unit, slot, part int, ports []uint16) {
 }
 
 // noteBound notes that a pending unit has a place now.
-func (s *Scheduler) noteBound(u *unit, slot, part int) {
-	s.touch(u, CodeNew, "")
-	u.trip.part = part
+func (s *Scheduler) noteBound(u *unit, slot int, part int32) {
+	if !u.touched {
+		s.setOutNew(u)
+	}
+	u.part = part
 	u.bound = s.machines[slot].ID
 	s.settled = false
 	s.pending.drop(u)

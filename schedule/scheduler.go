@@ -44,6 +44,7 @@ type Scheduler struct {
 	scoring   Strategy       // which the search goes by
 
 	masks         map[string]*mask
+	needy         *unit            // the last that was given one, as the next may need the same
 	conflicts     patterns         // of Unit.Conflicts
 	replaces      patterns         // of Unit.Replaces
 	softConflicts patterns         // of Unit.SoftConflicts
@@ -64,6 +65,7 @@ type Scheduler struct {
 	nobody  *Unit
 	loose   *ties
 	home    *trip
+	fresh   *trip // of units that come from nowhere
 	blanks  []unit
 	spare   []machine
 	trips   []trip
@@ -74,7 +76,7 @@ type Scheduler struct {
 	touched []*unit
 	order   []*unit // what was pending last, by name
 	placed  []*unit // by the attempt that stands
-	parts   int     // numbers what is placed together within a plan
+	parts   int32   // numbers what is placed together within a plan
 	// attempts numbers the ways tried.
 	attempts int
 	stands   int      // the number of the one whose places units have
@@ -87,6 +89,7 @@ type Scheduler struct {
 	garbage  int // patterns and machines that nothing refers to any more
 	// rebuilding: patterns are being collected, names come later.
 	rebuilding bool
+	tiers      []tier // scratch
 	scratch    bitset
 	shares     []uint64 // scratch
 	parcel     parcel   // scratch
@@ -131,6 +134,7 @@ func (s *Scheduler) empty() {
 		nobody:        &Unit{},
 		loose:         &ties{rareTies: &rareTies{}},
 		home:          &trip{},
+		fresh:         &trip{touched: true, cause: CodeNew},
 		chunk:         1,
 	}
 }
@@ -164,6 +168,7 @@ func (s *Scheduler) rebuild(c Cluster) error {
 	s.empty()
 	s.slots = make(map[string]int, len(c.Machines))
 	s.spare = make([]machine, len(c.Machines))
+	s.furnish(len(c.Units))
 	s.ledger.reserve(len(c.Machines))
 	for _, m := range slices.SortedFunc(slices.Values(c.Machines), func(a, b Machine) int { return strings.Compare(a.ID, b.ID) }) {
 		s.addMachine(m)
@@ -208,6 +213,19 @@ func (s *Scheduler) rebuild(c Cluster) error {
 	}
 	s.garbage = 0
 	return nil
+}
+
+// furnish gives each of the spare machines room for its part of so many units,
+// and half as many more.
+func (s *Scheduler) furnish(units int) {
+	if len(s.spare) == 0 {
+		return
+	}
+	room := (units + units/2) / len(s.spare)
+	all := make([]*unit, room*len(s.spare))
+	for i := range s.spare {
+		s.spare[i].residents = all[i*room : i*room : (i+1)*room]
+	}
 }
 
 // cluster is the inverse of rebuild.

@@ -125,3 +125,34 @@ func BenchmarkComputeRequests(b *testing.B) {
 		}
 	}
 }
+
+// What the package promises of one plan, in time of the processor.
+func BenchmarkComputeOnce(b *testing.B) {
+	requests, all := large(0, true), everything()
+	for _, row := range []struct {
+		name string
+		c    schedule.Cluster
+		o    schedule.Options
+	}{
+		{"requests/Balance", requests, schedule.Options{}},
+		{"requests/LeastLoaded", requests, schedule.Options{Strategy: schedule.LeastLoaded}},
+		{"requests/Fast", requests, schedule.Options{Strategy: schedule.Pack, Effort: schedule.Fast}},
+		{"requests/Pack", requests, schedule.Options{Strategy: schedule.Pack}},
+		{"all/Balance", all, schedule.Options{}},
+		{"all/LeastLoaded", all, schedule.Options{Strategy: schedule.LeastLoaded}},
+		{"all/Pack", all, schedule.Options{Strategy: schedule.Pack}},
+	} {
+		b.Run(row.name, func(b *testing.B) {
+			b.ReportAllocs()
+			var took time.Duration
+			for b.Loop() {
+				took += timed(func() {
+					if _, err := schedule.Compute(row.c, row.o); err != nil {
+						b.Fatal(err)
+					}
+				})
+			}
+			b.ReportMetric(float64(took.Milliseconds())/float64(b.N), "cpu-ms/op")
+		})
+	}
+}

@@ -11,10 +11,10 @@ func (s *Scheduler) steps(moved []*unit) []Step {
 		return nil
 	}
 	steps := make([]Step, len(moved))
-	w := waves{sched: s, steps: steps, units: moved, leaving: map[string][]int{}, coming: map[string][]int{}, parts: map[int][]int{}}
+	w := waves{sched: s, steps: steps, units: moved, leaving: map[string][]int{}, coming: map[string][]int{}, parts: map[int32][]int{}}
 	for i, u := range moved {
 		steps[i] = Step{Unit: u.name, From: u.from, To: u.bound, Cause: u.cause, By: u.by}
-		if u.bound != "" {
+		if u.bound != "" && !u.modest {
 			steps[i].Ports = u.spec.Given
 		}
 		if u.from != "" {
@@ -42,8 +42,8 @@ type waves struct {
 	sched   *Scheduler
 	steps   []Step
 	units   []*unit          // of the steps
-	parts   map[int][]int    // steps by part
-	order   []int            // parts that are to be assigned, by name
+	parts   map[int32][]int  // steps by part
+	order   []int32          // parts that are to be assigned, by name
 	leaving map[string][]int // steps whose unit is still on From
 	coming  map[string][]int // steps whose unit is not yet on To
 }
@@ -116,7 +116,7 @@ func drop(from map[string][]int, id string, i int) {
 // the unit that is waited for there stop first.
 func (w *waves) breakRing() {
 	part := w.order[0]
-	seen := map[int]bool{}
+	seen := map[int32]bool{}
 	for {
 		seen[part] = true
 		i := w.blocker(part)
@@ -130,7 +130,7 @@ func (w *waves) breakRing() {
 
 // blocker returns a step whose unit has to leave before a part can come, -1 for
 // none.
-func (w *waves) blocker(part int) int {
+func (w *waves) blocker(part int32) int {
 	id := w.steps[w.parts[part][0]].To
 	leaving := w.leaving[id]
 	if len(leaving) == 0 {
@@ -149,7 +149,7 @@ func (w *waves) blocker(part int) int {
 // lackOfRoom returns a step whose unit takes what a part needs, -1 if there is
 // enough for both. The machine has room for all that is there in the end, so
 // there is too little only if what leaves takes more than what is yet to come.
-func (w *waves) lackOfRoom(part int, id string) int {
+func (w *waves) lackOfRoom(part int32, id string) int {
 	s := w.sched
 	slot := s.slots[id]
 	leaving := w.unitsOf(w.leaving[id], func(i int) bool { return true })

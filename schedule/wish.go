@@ -12,67 +12,81 @@ import (
 // chooseFor returns the slot of mask where units are best placed together; -1
 // for none.
 func (s *Scheduler) chooseFor(units []*unit, mask bitset, q *parcel) int {
-	tiers := []bitset{mask}
-	for _, u := range units {
-		if len(u.spreads) > 0 && u.spec.Spread.MaxSkew == 0 {
-			tiers = u.byEvenness(tiers)
-		}
-	}
 	wishful := slices.ContainsFunc(units, func(u *unit) bool { return len(u.soft)+len(u.softHits)+len(u.prefers) > 0 })
-	for _, tier := range tiers {
+	slot := -1
+	s.byEvenness(mask, units, 0, func(tier bitset) bool {
 		if !wishful {
-			if slot := s.choose(tier, q); slot >= 0 {
-				return slot
-			}
-			continue
+			slot = s.choose(tier, q)
+			return slot < 0
 		}
 		for _, t := range byWishes(tier, units) {
-			if slot := s.choose(t, q); slot >= 0 {
-				return slot
+			if slot = s.choose(t, q); slot >= 0 {
+				return false
 			}
 		}
-	}
-	return -1
+		return true
+	})
+	return slot
 }
 
-// byEvenness splits each tier by how many of the unit's team a slot's domains
-// have, fewest first, and slots without a domain last.
-func (u *unit) byEvenness(tiers []bitset) []bitset {
-	last := u.spreads[len(u.spreads)-1].topology
-	order := make([]int, len(last.domains))
+// byEvenness yields parts of a mask, by how many of the units' teams a slot's
+// domains have, fewest first, and slots without a domain last; by the first
+// unit's team first. It reports whether all were asked for. The parts share
+// memory, by depth.
+func (s *Scheduler) byEvenness(mask bitset, units []*unit, depth int, yield func(bitset) bool) bool {
+	i := slices.IndexFunc(units, func(u *unit) bool { return len(u.spreads) > 0 && u.spec.Spread.MaxSkew == 0 })
+	if i < 0 {
+		return yield(mask)
+	}
+	if depth == len(s.tiers) {
+		s.tiers = append(s.tiers, tier{})
+	}
+	memory := s.tiers[depth]
+	order, counts := units[i].domainsByCount()
+	even, rest := memory.even, mask.copyTo(memory.rest)
+	for len(order) > 0 {
+		n := 1
+		for n < len(order) && slices.Equal(counts(order[0]), counts(order[n])) {
+			n++
+		}
+		even = even[:0]
+		for _, d := range order[:n] {
+			even.or(units[i].topology().domains[d].slots)
+		}
+		order = order[n:]
+		even.and(mask)
+		rest.andNot(even)
+		s.tiers[depth] = tier{even, rest}
+		if !even.empty() && !s.byEvenness(even, units[i+1:], depth+1, yield) {
+			return false
+		}
+	}
+	return rest.empty() || s.byEvenness(rest, units[i+1:], depth+1, yield)
+}
+
+// tier is memory for byEvenness.
+type tier struct{ even, rest bitset }
+
+// topology is that of all keys that a unit is spread over.
+func (u *unit) topology() *topology { return u.spreads[len(u.spreads)-1].topology }
+
+// domainsByCount returns the domains that a unit is spread over, those with the
+// fewest of its team first, and the counts of a domain and of those it is in.
+func (u *unit) domainsByCount() (order []int, counts func(d int) []int) {
+	domains, n := u.topology().domains, len(u.spreads)
+	order, all := make([]int, len(domains)), make([]int, n*len(domains))
+	counts = func(d int) []int { return all[d*n : (d+1)*n] }
 	for d := range order {
 		order[d] = d
-	}
-	counts := func(d int) []int {
-		out := make([]int, len(u.spreads))
-		for i := len(u.spreads) - 1; i >= 0; i-- {
-			out[i] = u.spreads[i].count(d)
-			d = u.spreads[i].topology.domains[d].within
+		for i, at := n-1, d; i >= 0; i-- {
+			counts(d)[i] = u.spreads[i].count(at)
+			at = u.spreads[i].topology.domains[at].within
 		}
-		return out
 	}
 	slices.SortFunc(order, func(a, b int) int {
-		return cmp.Or(slices.Compare(counts(a), counts(b)), slices.Compare(last.domains[a].values, last.domains[b].values))
+		return cmp.Or(slices.Compare(counts(a), counts(b)), slices.Compare(domains[a].values, domains[b].values))
 	})
-	var out []bitset
-	for _, tier := range tiers {
-		rest := tier.copyTo(nil)
-		for i := 0; i < len(order); {
-			var even bitset
-			for first := i; i < len(order) && slices.Equal(counts(order[first]), counts(order[i])); i++ {
-				even.or(last.domains[order[i]].slots)
-			}
-			even.and(tier)
-			rest.andNot(even)
-			if !even.empty() {
-				out = append(out, even)
-			}
-		}
-		if !rest.empty() {
-			out = append(out, rest)
-		}
-	}
-	return out
+	return order, counts
 }
 
 // byWishes splits a mask by soft conflicts, fewest first, and then by the weight
