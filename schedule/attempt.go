@@ -41,6 +41,7 @@ type placement struct {
 // whether a unit was replaced, so that another pass may find more.
 func (s *Scheduler) placePending() (again bool) {
 	groups := s.pendingGroups()
+	s.shortlist.units = nil
 	s.placed = s.placed[:0]
 	if len(s.linked) > 0 && slices.ContainsFunc(groups, group.replaces) {
 		return s.inOrder(groups) // what leaves for others does not come back
@@ -157,7 +158,7 @@ func (s *Scheduler) inOrder(groups []group) (again bool) {
 	for i := range groups {
 		g := &groups[i]
 		if g.free && len(g.units) == 1 && s.dedicated.empty() {
-			s.placeFree(g.units[0], &g.takes)
+			s.placeFree(g.units, &g.takes)
 			continue
 		}
 		if s.placeGroup(g.units) {

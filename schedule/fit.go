@@ -231,6 +231,7 @@ func (s *Scheduler) comeHome() {
 		u.trip = s.home
 	}
 	s.order, s.amounts, s.touched, s.trips, s.parts, s.victims, s.bouncer = nil, nil, nil, nil, 0, 0, nil
+	s.shortlist.units = nil
 }
 
 // fittingVictims finds whom pre-emption would make leave for a unit, nil for

@@ -16,11 +16,14 @@ import (
 //	row     1 [ .  #  #  .  .  . ]   what its slots have left and on their shares
 //	        . [ .  .  #  #  .  . ]
 //
-// For Balance the row is the resource of which the largest share is used, and
-// the entries of a cell are in order of that share; the line is that of the
-// used share of another resource. For Pack row and line are those of the free
-// shares of two resources. The two resources are those most in demand; which
-// they are changes how long a search takes, not what it finds.
+// For Balance there is such a plane for each resource, of the machines of which
+// the largest share is used of that: the row is this share's, the line that of
+// the used share of another resource, and the entries of a cell are in order of
+// the largest share. What comes adds to both, so a corner of a plane has all
+// that can rank before a machine, and the cells there are few and small. For
+// Pack row and line are those of the free shares of two resources. The two
+// resources are those most in demand; which they are changes how long a search
+// takes, not what it finds.
 //
 // A search walks the cells that hold machines, leaves out those whose bounds say
 // that nothing there fits or ranks before the best so far, and reads the entries
@@ -35,18 +38,18 @@ type grid struct {
 	shapes []*shape
 	byName map[string]*shape
 
-	last  int32   // the value of the last that was found, for Balance
 	where []place // by slot
 	stale []int   // slots that have changed since they were filed
 	fresh bitset  // slots that are not in stale
+	found []rank  // scratch
 }
 
 // place is the cell that a slot is filed in, and its entry there; shape is nil
 // for none.
 type place struct {
-	shape     *shape
-	row, line uint8
-	entry     entry
+	shape            *shape
+	plane, row, line uint8
+	entry            entry
 }
 
 // levels is how many rows and columns a grid has.
@@ -58,25 +61,44 @@ type shape struct {
 	used    bool // by units other than global ones
 	// slack is by how much a machine can have more, in shares.
 	slack  []int32
-	rows   [levels]*gridRow
-	filled [levels / 64]uint64
+	planes []*plane // nil for those that never had any
 	// Of the search that is on: the parcel's shares in a machine of the shape.
 	shares []uint64
 }
 
+// plane is rows of cells: for Balance those of the machines of which the most is
+// taken of one resource; Pack has but one.
+type plane struct {
+	rows   [levels]*gridRow
+	filled [levels / 64]uint64
+}
+
+// gridRow is cells side by side. Their bounds are too, and hold for the first
+// resources alone, so that a search that leaves out most cells reads little.
 type gridRow struct {
 	cells  [levels]*cell
 	filled [levels / 64]uint64
+	least  [levels]uint64 // at most the smallest share; vacant for an empty cell
+	most   [levels]uint64 // at least the largest share
+}
+
+// vacant is more than any share.
+const vacant = 0x4000 * laneOnes
+
+func newRow() *gridRow {
+	row := &gridRow{}
+	for i := range row.least {
+		row.least[i] = vacant
+	}
+	return row
 }
 
 // cell holds slots with about the same shares.
 type cell struct {
-	entries []entry  // ascending
-	room    []int64  // at least what the slot with most has left, by resource
-	least   []uint64 // at most the smallest share
-	most    []uint64 // at least the largest share
-	loose   bool     // a slot has left, or changed, since the bounds were tight
-	waste   int      // how often the cell was read in vain since
+	entries []entry // ascending
+	room    []int64 // at least what the slot with most has left, by resource
+	loose   bool    // a slot has left, or changed, since the bounds were tight
+	waste   int     // how many entries were read in vain since
 }
 
 // entry is a slot in a cell: from the highest bits the share that Balance orders
@@ -133,20 +155,34 @@ func lineStart(line int) int32 {
 	return int32(16+(line-16)%16) << k
 }
 
-// usedLine is the line of a used share, for Balance: a quarter of as many as
-// level has, as a search reads many cells and each is in order anyway.
-func usedLine(x int32) int { return level(x) / 4 }
+// usedStep is how many used shares make a line, for Balance.
+const usedStep = 16
+
+// usedLine is the line of a used share, for Balance.
+func usedLine(x int32) int { return min(levels-1, int(x/usedStep)) }
 
 // usedFrom is the least used share of a line.
-func usedFrom(line int) int32 { return lineStart(4 * line) }
+func usedFrom(line int) int32 { return int32(line) * usedStep }
 
 // freeLine is the line of a free share, for Pack: half as many as level has, as
-// Pack has machines all over the square.
-func freeLine(x int32) int { return level(x) / 2 }
+// Pack has machines all over the square, and the other half for those of which
+// hardly anything is taken, each share its own: machines not yet in use are many
+// and nearly the same, and where they are quite the same one is enough to know.
+func freeLine(x int32) int {
+	if taken := wholeShare - x; taken < levels/2 {
+		return levels - 1 - int(max(0, taken))
+	}
+	return level(x) / 2
+}
 
 // freeFrom is the least free share of a line, and less than all of the line
 // before.
-func freeFrom(line int) int32 { return lineStart(2 * line) }
+func freeFrom(line int) int32 {
+	if line >= levels/2 {
+		return wholeShare - int32(levels-1-line)
+	}
+	return lineStart(2 * line)
+}
 
 // refresh files the slots that have changed.
 func (g *grid) refresh(s *Scheduler) {
@@ -213,9 +249,7 @@ func (g *grid) file(slot int) {
 		}
 	}
 	if to.shape != nil {
-		c := to.shape.rows[to.row].cells[to.line]
-		c.stretch(g.sched, slot)
-		c.loose = true
+		to.shape.planes[to.plane].rows[to.row].stretch(g.sched, int(to.line), slot)
 	}
 }
 
@@ -234,15 +268,16 @@ func (g *grid) locate(slot int) place {
 		return at
 	}
 	first, most := firstLargest(shares)
-	at.row = uint8(min(first, levels-1))
-	at.line = uint8(usedLine(lane(shares, g.other(int(at.row)))))
+	at.plane = uint8(min(first, levels-1))
+	at.row = uint8(usedLine(most))
+	at.line = uint8(usedLine(lane(shares, g.other(int(at.plane)))))
 	at.entry = newEntry(most, s.counts.of(slot), slot)
 	return at
 }
 
-// other is the resource by whose share the lines of a row go, for Balance.
-func (g *grid) other(row int) int {
-	if row == g.axes[0] {
+// other is the resource by whose share the lines of a plane go, for Balance.
+func (g *grid) other(plane int) int {
+	if plane == g.axes[0] {
 		return g.axes[1]
 	}
 	return g.axes[0]
@@ -252,7 +287,7 @@ func (g *grid) shapeOf(slot int) *shape {
 	s := g.sched
 	width := s.ledger.width
 	nominal := s.ledger.nominal[slot*width : slot*width+len(s.ledger.names)]
-	used := len(s.machines[slot].residents) > 0
+	used := g.scoring == Pack && len(s.machines[slot].residents) > 0
 	if sh := g.where[slot].shape; sh != nil && sh.used == used && slices.Equal(sh.nominal, nominal) && sh.slack != nil {
 		return sh
 	}
@@ -281,10 +316,18 @@ func (g *grid) shapeOf(slot int) *shape {
 }
 
 func (sh *shape) insert(at place) {
-	row := sh.rows[at.row]
+	for len(sh.planes) <= int(at.plane) {
+		sh.planes = append(sh.planes, nil)
+	}
+	p := sh.planes[at.plane]
+	if p == nil {
+		p = &plane{}
+		sh.planes[at.plane] = p
+	}
+	row := p.rows[at.row]
 	if row == nil {
-		row = &gridRow{}
-		sh.rows[at.row] = row
+		row = newRow()
+		p.rows[at.row] = row
 	}
 	c := row.cells[at.line]
 	if c == nil {
@@ -294,11 +337,12 @@ func (sh *shape) insert(at place) {
 	i, _ := slices.BinarySearch(c.entries, at.entry)
 	c.entries = slices.Insert(c.entries, i, at.entry)
 	row.filled[at.line/64] |= 1 << (at.line % 64)
-	sh.filled[at.row/64] |= 1 << (at.row % 64)
+	p.filled[at.row/64] |= 1 << (at.row % 64)
 }
 
 func (sh *shape) remove(at place) {
-	row := sh.rows[at.row]
+	p := sh.planes[at.plane]
+	row := p.rows[at.row]
 	c := row.cells[at.line]
 	switch i, ok := slices.BinarySearch(c.entries, at.entry); {
 	case ok && i == 0: // as when new machines are taken one after the other
@@ -311,18 +355,19 @@ func (sh *shape) remove(at place) {
 	if len(c.entries) > 0 {
 		return
 	}
-	c.room, c.least, c.most = c.room[:0], c.least[:0], c.most[:0]
+	c.room, row.least[at.line] = c.room[:0], vacant
 	if row.filled[at.line/64] &^= 1 << (at.line % 64); row.filled == [levels / 64]uint64{} {
-		sh.filled[at.row/64] &^= 1 << (at.row % 64)
+		p.filled[at.row/64] &^= 1 << (at.row % 64)
 	}
 }
 
 // stretch widens the bounds of a cell for a slot in it.
-func (c *cell) stretch(s *Scheduler, slot int) {
-	l := &s.ledger
-	free, shares := l.free[slot*l.width:][:len(l.names)], l.sharesIn(slot)
-	if len(c.least) == 0 {
-		c.room, c.least, c.most = append(c.room, free...), append(c.least, shares...), append(c.most, shares...)
+func (row *gridRow) stretch(s *Scheduler, line, slot int) {
+	l, c := &s.ledger, row.cells[line]
+	free, taken := l.free[slot*l.width:][:len(l.names)], l.sharesIn(slot)[0]
+	c.loose = true
+	if len(c.room) == 0 {
+		c.room, row.least[line], row.most[line] = append(c.room, free...), taken, taken
 		return
 	}
 	for r, n := range free {
@@ -331,26 +376,23 @@ func (c *cell) stretch(s *Scheduler, slot int) {
 		}
 		c.room[r] = max(c.room[r], n)
 	}
-	for i, q := range shares {
-		if i == len(c.least) {
-			c.least, c.most = append(c.least, 0), append(c.most, 0)
-		}
-		c.least[i], c.most[i] = laneMin(c.least[i], q), laneMax(c.most[i], q)
-	}
+	row.least[line], row.most[line] = laneMin(row.least[line], taken), laneMax(row.most[line], taken)
 }
 
 // tightenAfter is how often a cell is read in vain before its bounds are made
 // tight, which takes longer than to read it.
 const tightenAfter = 4
 
-// readInVain tells that a cell was read to the end, and nothing there did.
-func (c *cell) readInVain(s *Scheduler) {
-	if c.waste++; !c.loose || c.waste < tightenAfter {
+// readInVain tells that entries of a cell were read, up to the last, and none
+// did.
+func (row *gridRow) readInVain(s *Scheduler, line, entries int) {
+	c := row.cells[line]
+	if c.waste += entries; !c.loose || c.waste < tightenAfter*len(c.entries) {
 		return
 	}
-	c.room, c.least, c.most = c.room[:0], c.least[:0], c.most[:0]
+	c.room = c.room[:0]
 	for _, e := range c.entries {
-		c.stretch(s, e.slot())
+		row.stretch(s, line, e.slot())
 	}
 	c.loose, c.waste = false, 0
 }

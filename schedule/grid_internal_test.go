@@ -2,6 +2,7 @@ package schedule
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -47,13 +48,82 @@ func TestTheIndexesFindTheMachineThatAScanFinds(t *testing.T) {
 			q := s.parcelOf([]*unit{someone})
 			got, want := s.choose(mask, &q), s.scan(mask, &q).slot
 			if s.scoring != LeastLoaded {
-				got = s.grid.find(s, mask, &q).slot
+				got = s.grid.find(s, mask, &q)
 			}
 			if got != want {
 				t.Fatalf("%v in %b: the index finds %d, the scan %d", asks, mask, got, want)
 			}
+			if s.scoring != LeastLoaded {
+				n := rapid.IntRange(1, 5).Draw(t, "wanted")
+				if got, want := s.grid.findFirst(s, mask, &q, n, nil), scanFirst(s, mask, &q, n); !slices.Equal(got, want) {
+					t.Fatalf("%v in %b: the index finds %v, the scan %v", asks, mask, got, want)
+				}
+			}
 		}
 	})
+}
+
+// scanFirst is scan for the first of all.
+func scanFirst(s *Scheduler, mask bitset, q *parcel, n int) (found []rank) {
+	for mask = mask.copyTo(nil); len(found) < n; {
+		best := s.scan(mask, q)
+		if best.slot < 0 {
+			break
+		}
+		found = append(found, best)
+		mask.clear(best.slot)
+	}
+	return found
+}
+
+// Many that are alike, a few of another kind among them, on machines enough for
+// the grid: each goes where a scan of all says.
+func TestAListOfMachinesSaysWhatAScanSays(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := New(Options{Strategy: rapid.SampledFrom([]Strategy{Balance, Pack}).Draw(t, "strategy")})
+		for slot := range 2 * fewSlots {
+			m := drawCapacity(t, slot%5)
+			m.ID = fmt.Sprintf("m%03d", slot)
+			s.addMachine(m)
+		}
+		var kinds []Unit
+		for range 2 {
+			u := drawUser(t, 0)
+			if rapid.Bool().Draw(t, "alone") {
+				u.Conflicts = []string{"*"}
+			}
+			if rapid.Bool().Draw(t, "port") {
+				u.Ports = []Port{{Number: 80}}
+			}
+			kinds = append(kinds, u)
+		}
+		for i := range rapid.IntRange(1, 60).Draw(t, "units") {
+			v := kinds[rapid.SampledFrom([]int{0, 0, 0, 0, 1}).Draw(t, "kind")]
+			v.Name = fmt.Sprintf("u%02d", i)
+			if err := s.SetUnit(v); err != nil {
+				t.Fatal(err)
+			}
+			u := s.units[v.Name]
+			mask, q := s.open.copyTo(nil), s.parcelOf([]*unit{u})
+			s.narrow(mask, u, []*unit{u})
+			want := s.scan(mask, &q).slot
+			if s.goesByCount(&q) {
+				want = s.choose(mask, &q)
+			}
+			if got := s.chooseListed([]*unit{u}, mask, &q); got != want {
+				t.Fatalf("%v, the %dth: the list says %d, the scan %d", v, i, got, want)
+			}
+			if want >= 0 {
+				must(s.Bind(v.Name, s.machines[want].ID))
+			}
+		}
+	})
+}
+
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
 }
 
 func drawCapacity(t *rapid.T, slot int) Machine {

@@ -276,6 +276,7 @@ func (s *Scheduler) hold(u *unit, slot, n int) {
 // holdApart is hold but for the resources.
 func (s *Scheduler) holdApart(u *unit, slot, n int) {
 	s.machines[slot].stamp++
+	s.shortlist.note(slot)
 	if u.ties != s.loose {
 		u.count(slot, n)
 		s.holdTeam(u, slot, n)

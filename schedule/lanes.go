@@ -60,11 +60,14 @@ func positive(a uint64) uint64 { return atLeast(a, laneOnes) }
 // limitOf is a limit for exceeds, of at most laneLimit.
 func limitOf(x int32) uint64 { return uint64(x)*laneOnes | laneTops }
 
+// beyond reports whether a number of a word exceeds a limit.
+func beyond(a, limit uint64) bool { return (limit-a)&laneTops != laneTops }
+
 // exceeds reports whether a share exceeds a limit when what comes is added to
 // what is taken.
 func exceeds(taken, coming []uint64, limit uint64) bool {
 	for i, q := range coming {
-		if (limit-(taken[i]+q))&laneTops != laneTops {
+		if beyond(taken[i]+q, limit) {
 			return true
 		}
 	}
@@ -92,13 +95,11 @@ func restAfter(taken, coming []uint64) int64 {
 	return r.weight()
 }
 
-// restAtLeast is no more than restAfter for any machine whose shares are within
-// bounds.
-func restAtLeast(least, most, coming []uint64) int64 {
+// restAtLeast is no more than restAfter for any machine whose shares, in the
+// first word, are within bounds.
+func restAtLeast(least, most, coming uint64) int64 {
 	r := noRest
-	for i, q := range coming {
-		r.add(freeAfter(most[i], q), freeAfter(least[i], q), positive(q))
-	}
+	r.add(freeAfter(most, coming), freeAfter(least, coming), positive(coming))
 	return r.weight()
 }
 

@@ -85,11 +85,16 @@ func (s *Scheduler) anyFits(mask bitset, units []*unit) bool {
 // them.
 func (s *Scheduler) placeTogether(units []*unit) (again bool) {
 	s.scratch = s.open.copyTo(s.scratch)
-	return s.placeWithin(units, s.scratch)
+	return s.placeBy((*Scheduler).chooseListed, units, s.scratch)
 }
 
 // placeWithin is placeTogether on a machine of mask, which it uses up.
 func (s *Scheduler) placeWithin(units []*unit, mask bitset) (again bool) {
+	return s.placeBy((*Scheduler).chooseFor, units, mask)
+}
+
+// placeBy is placeWithin on the machine that is chosen.
+func (s *Scheduler) placeBy(choose func(*Scheduler, []*unit, bitset, *parcel) int, units []*unit, mask bitset) (again bool) {
 	for _, u := range units {
 		s.narrow(mask, u, units)
 	}
@@ -97,7 +102,7 @@ func (s *Scheduler) placeWithin(units []*unit, mask bitset) (again bool) {
 	for _, u := range units {
 		s.ledger.addUnit(&s.parcel, u, 1)
 	}
-	slot := s.chooseFor(units, mask, &s.parcel)
+	slot := choose(s, units, mask, &s.parcel)
 	if slot < 0 {
 		return false
 	}
@@ -116,8 +121,9 @@ func (s *Scheduler) placeWithin(units []*unit, mask bitset) (again bool) {
 }
 
 // placeFree is placeTogether for a unit that asks for resources alone.
-func (s *Scheduler) placeFree(u *unit, takes *parcel) {
-	if slot := s.choose(s.open, takes); slot >= 0 {
+func (s *Scheduler) placeFree(units []*unit, takes *parcel) {
+	u := units[0]
+	if slot := s.chooseListed(units, s.open, takes); slot >= 0 {
 		s.parts++
 		s.moveIn(u, slot)
 		s.ledger.takeParcel(slot, u, takes)

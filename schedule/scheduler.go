@@ -89,6 +89,7 @@ type Scheduler struct {
 	garbage  int // patterns and machines that nothing refers to any more
 	// rebuilding: patterns are being collected, names come later.
 	rebuilding bool
+	shortlist  shortlist
 	tiers      []tier // scratch
 	scratch    bitset
 	shares     []uint64 // scratch
