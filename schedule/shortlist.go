@@ -107,7 +107,7 @@ func (u *unit) listable(company []*unit) bool {
 	stranger := func(name string) bool {
 		return !slices.ContainsFunc(company, func(v *unit) bool { return v.name == name })
 	}
-	return u.team == nil && (u.modest || u.spec.DynamicPorts == 0) &&
+	return u.team == nil && (u.modest || u.spec.DynamicPorts == 0) && len(u.had) == 0 &&
 		len(u.prefers)+len(u.soft)+len(u.softHits)+len(u.ousts)+len(u.oustedBy) == 0 && !slices.ContainsFunc(u.peers, stranger)
 }
 
