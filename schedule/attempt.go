@@ -155,15 +155,15 @@ func (s *Scheduler) try(w way, groups []group) attempt {
 
 // inOrder places one group after the other.
 func (s *Scheduler) inOrder(groups []group) (again bool) {
-	for i := range groups {
-		g := &groups[i]
-		if g.free && len(g.units) == 1 && s.dedicated.empty() {
-			s.placeFree(g.units, &g.takes)
+	for len(groups) > 0 {
+		if n := s.placeFree(groups); n > 0 {
+			groups = groups[n:]
 			continue
 		}
-		if s.placeGroup(g.units) {
+		if s.placeGroup(groups[0].units) {
 			again = true
 		}
+		groups = groups[1:]
 	}
 	return again
 }

@@ -230,7 +230,7 @@ func (s *Scheduler) comeHome() {
 	for _, u := range s.touched {
 		u.trip = s.home
 	}
-	s.order, s.amounts, s.touched, s.trips, s.parts, s.victims, s.bouncer = nil, nil, nil, nil, 0, 0, nil
+	s.order, s.amounts, s.chosen, s.touched, s.trips, s.parts, s.victims, s.bouncer = nil, nil, nil, nil, nil, 0, 0, nil
 	s.shortlist.units = nil
 }
 

@@ -287,7 +287,7 @@ func (g *grid) shapeOf(slot int) *shape {
 	s := g.sched
 	width := s.ledger.width
 	nominal := s.ledger.nominal[slot*width : slot*width+len(s.ledger.names)]
-	used := g.scoring == Pack && len(s.machines[slot].residents) > 0
+	used := g.scoring == Pack && s.inhabited(slot)
 	if sh := g.where[slot].shape; sh != nil && sh.used == used && slices.Equal(sh.nominal, nominal) && sh.slack != nil {
 		return sh
 	}

@@ -242,6 +242,11 @@ func (s *Scheduler) attach(u *unit, slot int) {
 	s.hold(u, slot, 1)
 }
 
+// inhabited reports whether any unit has a place in a slot.
+func (s *Scheduler) inhabited(slot int) bool {
+	return s.counts.of(slot) > len(s.machines[slot].globals)
+}
+
 // moveIn makes a unit a resident of a slot.
 func (s *Scheduler) moveIn(u *unit, slot int) {
 	m := s.machines[slot]
@@ -270,13 +275,13 @@ func (s *Scheduler) detach(u *unit) {
 // it out.
 func (s *Scheduler) hold(u *unit, slot, n int) {
 	s.ledger.take(slot, u, int64(n))
-	s.holdApart(u, slot, n)
+	s.countIn(slot, n)
+	s.holdTies(u, slot, n)
 }
 
-// holdApart is hold but for the resources.
-func (s *Scheduler) holdApart(u *unit, slot, n int) {
+// holdTies is hold for what others have to do with where the unit is.
+func (s *Scheduler) holdTies(u *unit, slot, n int) {
 	s.machines[slot].stamp++
-	s.shortlist.note(slot)
 	if u.ties != s.loose {
 		u.count(slot, n)
 		s.holdTeam(u, slot, n)
@@ -284,6 +289,11 @@ func (s *Scheduler) holdApart(u *unit, slot, n int) {
 	if !u.modest {
 		s.holdPorts(u, slot, n)
 	}
+}
+
+// countIn notes that a slot holds so many units more.
+func (s *Scheduler) countIn(slot, n int) {
+	s.shortlist.note(slot)
 	s.counts.change(slot, n)
 	s.grid.touch(slot)
 	s.dirty.set(slot)

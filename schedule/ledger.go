@@ -244,13 +244,13 @@ func (l *ledger) take(slot int, u *unit, n int64) {
 	}
 }
 
-// takeParcel is take for a unit of which the parcel is known.
-func (l *ledger) takeParcel(slot int, u *unit, q *parcel) {
-	if !u.heavy {
+// takeParcel is take for the one unit that a parcel is of.
+func (l *ledger) takeParcel(slot int, q *parcel) {
+	if !q.heavy {
 		return
 	}
 	l.weights++
-	if u.estimated {
+	if q.estimated {
 		l.estimates++
 	}
 	row := slot * l.width
@@ -359,8 +359,8 @@ func appendCounter(to []byte, name string, n int64) []byte {
 type parcel struct {
 	requested []int64
 	weighed   []int64
-	// heavy: any of it is not zero.
-	heavy bool
+	// heavy: any of it is not zero; estimated: there are estimates.
+	heavy, estimated bool
 }
 
 // reset makes the parcel empty.
@@ -372,7 +372,7 @@ func (l *ledger) reset(q *parcel) {
 		*v = (*v)[:len(l.names)]
 		clear(*v)
 	}
-	q.heavy = false
+	q.heavy, q.estimated = false, false
 }
 
 // newParcel returns what units take, in the memory given, or some more.
@@ -384,16 +384,15 @@ func (l *ledger) newParcel(units []*unit, from *[]int64) parcel {
 	amounts := *from
 	q := parcel{requested: amounts[:n:n]}
 	amounts = amounts[n:]
-	estimated := false
 	for _, u := range units {
 		q.heavy = q.heavy || u.heavy
-		estimated = estimated || u.estimated
+		q.estimated = q.estimated || u.estimated
 		if u.heavy {
 			l.addAmounts(q.requested, &u.spec.Request, u.request, 1)
 		}
 	}
 	q.weighed = q.requested
-	if estimated {
+	if q.estimated {
 		q.weighed = amounts[:n:n]
 		amounts = amounts[n:]
 		copy(q.weighed, q.requested)
@@ -410,7 +409,7 @@ func (l *ledger) addUnit(q *parcel, u *unit, n int64) {
 	if !u.heavy {
 		return
 	}
-	q.heavy = true
+	q.heavy, q.estimated = true, q.estimated || u.estimated
 	l.addAmounts(q.requested, &u.spec.Request, u.request, n)
 	l.addAmounts(q.weighed, &u.spec.Request, u.request, n)
 	l.addAmounts(q.weighed, &u.spec.Estimate, u.estimate, n)

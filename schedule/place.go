@@ -120,16 +120,37 @@ func (s *Scheduler) placeBy(choose func(*Scheduler, []*unit, bitset, *parcel) in
 	return false
 }
 
-// placeFree is placeTogether for a unit that asks for resources alone.
-func (s *Scheduler) placeFree(units []*unit, takes *parcel) {
-	u := units[0]
-	if slot := s.chooseListed(units, s.open, takes); slot >= 0 {
+// placeFree is placeTogether for the first of the groups, as long as they are
+// single units that ask for resources alone, and returns how many those are. All
+// have a machine chosen before any is told: the units are all over the memory,
+// and to go there for all at once is sooner done than to wait each time.
+func (s *Scheduler) placeFree(groups []group) int {
+	if !s.dedicated.empty() {
+		return 0
+	}
+	s.chosen = slices.Grow(s.chosen[:0], len(groups))
+	for i := range groups {
+		g := &groups[i]
+		if !g.free || len(g.units) > 1 {
+			break
+		}
+		slot := s.chooseAlike(g.units, s.open, &g.takes)
+		if s.chosen = append(s.chosen, int32(slot)); slot >= 0 {
+			s.ledger.takeParcel(slot, &g.takes)
+			s.countIn(slot, 1)
+		}
+	}
+	for i := range s.chosen {
+		u, slot := groups[i].units[0], int(s.chosen[i])
+		if slot < 0 {
+			continue
+		}
 		s.parts++
 		s.moveIn(u, slot)
-		s.ledger.takeParcel(slot, u, takes)
-		s.holdApart(u, slot, 1)
+		s.holdTies(u, slot, 1)
 		s.noteBound(u, slot, s.parts)
 	}
+	return len(s.chosen)
 }
 
 // bind gives a pending unit a place and ports, as one of a part of the plan.

@@ -94,6 +94,7 @@ type Scheduler struct {
 	scratch    bitset
 	shares     []uint64 // scratch
 	parcel     parcel   // scratch
+	chosen     []int32  // scratch
 }
 
 // machine is a machine's slot. It stays when the machine is lost, for its

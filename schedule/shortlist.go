@@ -32,10 +32,18 @@ const (
 // chooseListed is chooseFor on any open machine that may take the units, which
 // are mask, so that for others that are alike these may be as well.
 func (s *Scheduler) chooseListed(units []*unit, mask bitset, q *parcel) int {
-	l, want := &s.shortlist, 1
-	if s.goesByCount(q) || slices.ContainsFunc(units, func(u *unit) bool { return !u.listable(units) }) {
+	if slices.ContainsFunc(units, func(u *unit) bool { return !u.listable(units) }) {
 		return s.chooseFor(units, mask, q)
 	}
+	return s.chooseAlike(units, mask, q)
+}
+
+// chooseAlike is chooseListed for units that are listable.
+func (s *Scheduler) chooseAlike(units []*unit, mask bitset, q *parcel) int {
+	if s.goesByCount(q) {
+		return s.choose(mask, q)
+	}
+	l, want := &s.shortlist, 1
 	if l.serves(s, units, q) {
 		if best, ok := l.best(s, mask, q); ok {
 			return best.slot

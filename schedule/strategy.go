@@ -104,7 +104,7 @@ func (s *Scheduler) rank(slot int, coming []uint64) rank {
 		return rank{dominantAfter(taken, coming), s.counts.of(slot), slot}
 	case Pack:
 		value := restAfter(taken, coming)
-		if len(s.machines[slot].residents) == 0 {
+		if !s.inhabited(slot) {
 			value += unusedMachine
 		}
 		return rank{value, 0, slot}
