@@ -42,8 +42,10 @@ type ledger struct {
 	// demand adds up what active units ask for and are estimated at, placed or
 	// not, by resource.
 	demand []int64
-	// bags has the counters of units, each once, by their text; key is scratch.
+	// bags has the counters of units, each once, by their text; last is the one
+	// asked for last, as the next may be the same. key is scratch.
 	bags map[string]*bag
+	last *bag
 	key  []byte
 	// weights counts the units placed that weigh anything, estimates those of
 	// them that have an estimate.
@@ -316,8 +318,11 @@ func (b *bag) all() []counter {
 // bag returns the counters of which there is any, nil for none, and whether
 // there was no equal one before.
 func (l *ledger) bag(m map[string]int64) (b *bag, isNew bool) {
-	if len(m) == 0 {
+	switch {
+	case len(m) == 0:
 		return nil, false
+	case l.isLast(m):
+		return l.last, false
 	}
 	key := l.key[:0]
 	if len(m) == 1 {
@@ -334,9 +339,11 @@ func (l *ledger) bag(m map[string]int64) (b *bag, isNew bool) {
 		return nil, false
 	}
 	if b = l.bags[string(key)]; b != nil {
+		l.last = b
 		return b, false
 	}
 	b = &bag{}
+	l.last = b
 	for _, name := range slices.Sorted(maps.Keys(m)) {
 		if m[name] != 0 {
 			l.know(name)
@@ -345,6 +352,27 @@ func (l *ledger) bag(m map[string]int64) (b *bag, isNew bool) {
 	}
 	l.bags[string(key)] = b
 	return b, true
+}
+
+// isLast reports whether the bag asked for last is of these counters.
+func (l *ledger) isLast(m map[string]int64) bool {
+	if len(l.last.all()) != len(m) {
+		return false
+	}
+	for _, c := range l.last.all() {
+		if m[l.names[c.r]] != c.n { // which is not 0
+			return false
+		}
+	}
+	return true
+}
+
+// check is that of resources; counters that are known have been checked.
+func (l *ledger) check(r *Resources) error {
+	if len(r.Counters) == 0 || l.isLast(r.Counters) {
+		return r.checkCommon()
+	}
+	return r.check()
 }
 
 func appendCounter(to []byte, name string, n int64) []byte {

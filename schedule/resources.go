@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -95,14 +96,9 @@ func sameResources(a, b Resources) bool {
 }
 
 // check refuses amounts that cannot be reckoned with.
-func (r Resources) check() error {
-	for i, n := range [...]int64{r.CPU, r.Memory, r.Disk} {
-		if err := checkAmount([...]string{nameCPU, nameMemory, nameDisk}[i], n); err != nil {
-			return err
-		}
-	}
-	if r.plainCounters() {
-		return nil
+func (r *Resources) check() error {
+	if err := r.checkCommon(); err != nil || r.plainCounters() {
+		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Counters)) {
 		switch name {
@@ -119,13 +115,18 @@ func (r Resources) check() error {
 }
 
 // plainCounters reports whether there is nothing wrong with the counters.
-func (r Resources) plainCounters() bool {
+func (r *Resources) plainCounters() bool {
 	for name, n := range r.Counters {
 		if n < 0 || n > MaxAmount || name == "" || name == nameCPU || name == nameMemory || name == nameDisk {
 			return false
 		}
 	}
 	return true
+}
+
+// checkCommon is check for what every machine has.
+func (r *Resources) checkCommon() error {
+	return cmp.Or(checkAmount(nameCPU, r.CPU), checkAmount(nameMemory, r.Memory), checkAmount(nameDisk, r.Disk))
 }
 
 func checkAmount(name string, n int64) error {

@@ -184,7 +184,7 @@ func (s *Scheduler) rebuild(c Cluster) error {
 	units := make([]*unit, len(c.Units))
 	for i := range c.Units {
 		v := &c.Units[i]
-		if err := checkUnit(v); err != nil {
+		if err := s.checkUnit(v); err != nil {
 			return err
 		}
 		u := s.newUnit(v.Name)
@@ -327,7 +327,7 @@ func (s *Scheduler) RemoveMachine(id string) {
 // SetUnit adds a unit or replaces what is known of it. It refuses a unit
 // without a name.
 func (s *Scheduler) SetUnit(v Unit) error {
-	if err := checkUnit(&v); err != nil {
+	if err := s.checkUnit(&v); err != nil {
 		return err
 	}
 	u := s.entry(v.Name)

@@ -111,7 +111,8 @@ type Spread struct {
 
 const leastPriority = -1000
 
-func checkUnit(u *Unit) error {
+// checkUnit refuses a unit that is malformed.
+func (s *Scheduler) checkUnit(u *Unit) error {
 	if u.Name == "" {
 		return errors.New("unit without a name")
 	}
@@ -132,10 +133,10 @@ func checkUnit(u *Unit) error {
 	if u.Global && (len(u.Spread.Keys) > 0 || u.MaxPerMachine > 0 || u.DynamicPorts > 0) {
 		return fmt.Errorf("unit %q: a global unit has no spread, no limit per machine and no dynamic ports", u.Name)
 	}
-	if err := u.Request.check(); err != nil {
+	if err := s.ledger.check(&u.Request); err != nil {
 		return fmt.Errorf("unit %q: request: %w", u.Name, err)
 	}
-	if err := u.Estimate.check(); err != nil {
+	if err := s.ledger.check(&u.Estimate); err != nil {
 		return fmt.Errorf("unit %q: estimate: %w", u.Name, err)
 	}
 	return nil
