@@ -142,7 +142,7 @@ func (s *Scheduler) otherWays(groups []group) []way {
 
 // takesTime reports whether to look longer for a good way.
 func (s *Scheduler) takesTime(groups []group) bool {
-	return s.opts.Effort != Fast && len(groups) >= freshBatch && len(groups)*freshPart >= len(s.units)
+	return s.opts.Effort != Fast && len(groups) >= freshBatch && len(groups)*freshPart >= s.units.count()
 }
 
 // try places groups in some way and says what came of it. The places are those

@@ -69,7 +69,7 @@ type trip struct {
 // newUnit returns a unit that is not known.
 func (s *Scheduler) newUnit(name string) *unit {
 	if len(s.blanks) == 0 {
-		s.blanks = make([]unit, s.chunk)
+		s.blanks = make([]unit, 1)
 	}
 	u := &s.blanks[0]
 	s.blanks = s.blanks[1:]
@@ -102,12 +102,7 @@ func (s *Scheduler) setOutNew(u *unit) {
 
 // setOut begins a trip.
 func (s *Scheduler) setOut(u *unit) *trip {
-	if len(s.trips) == 0 {
-		s.trips = make([]trip, s.chunk)
-	}
-	u.trip = &s.trips[0]
-	s.trips = s.trips[1:]
-	u.touched = true
+	u.trip = &trip{touched: true}
 	s.touched = append(s.touched, u)
 	return u.trip
 }

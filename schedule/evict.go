@@ -79,7 +79,7 @@ func (s *Scheduler) residents(slot int) []*unit {
 func (s *Scheduler) evictFollowers(slot int, globalThere func(*unit) bool) (evicted bool) {
 	lacking := func(u *unit) int {
 		return slices.IndexFunc(u.peers, func(name string) bool {
-			p := s.units[name]
+			p := s.units.named(name)
 			return p == nil || p.at != slot && !(p.spec.Global && globalThere(p))
 		})
 	}

@@ -16,7 +16,7 @@ func Explain(c Cluster, unit string) (Explanation, error) {
 	if err := s.Reset(c); err != nil {
 		return Explanation{}, err
 	}
-	u := s.units[unit]
+	u := s.units.named(unit)
 	if u == nil || !u.known {
 		return Explanation{}, fmt.Errorf("unit %q is not in the cluster", unit)
 	}
@@ -301,7 +301,7 @@ func (s *Scheduler) namesAt(slots []int, is func(*unit) bool) []string {
 func (s *Scheduler) detailPeers(u *unit, slots []int) string {
 	var parts []string
 	for _, name := range u.peers {
-		p := s.units[name]
+		p := s.units.named(name)
 		known := p != nil && p.known
 		missing := func(slot int) bool { return !known || !p.active() || p.at != slot && !p.on.has(slot) }
 		if !slices.ContainsFunc(slots, missing) {

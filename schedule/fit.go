@@ -73,7 +73,7 @@ func (s *Scheduler) wouldFitIf(u *unit) []Change {
 		}
 		lab := s.Clone()
 		apply(lab)
-		if lab.whole(); lab.units[u.name].at >= 0 {
+		if lab.whole(); lab.units.named(u.name).at >= 0 {
 			out = append(out, *c)
 		}
 	}
@@ -205,11 +205,11 @@ func (s *Scheduler) shortage(slot int, u *unit) (short Resources, most int32) {
 // fittingMoves finds moves that make room for a unit, nil for none.
 func (s *Scheduler) fittingMoves(u *unit) *Change {
 	lab := s.Clone()
-	if lab.whole(); lab.units[u.name].at >= 0 {
+	if lab.whole(); lab.units.named(u.name).at >= 0 {
 		return nil
 	}
 	lab.comeHome()
-	v := lab.units[u.name]
+	v := lab.units.named(u.name)
 	if !lab.makeWay(v, maxFitMoves) {
 		return nil
 	}
@@ -230,7 +230,7 @@ func (s *Scheduler) comeHome() {
 	for _, u := range s.touched {
 		u.trip = s.home
 	}
-	s.order, s.amounts, s.chosen, s.touched, s.trips, s.parts, s.victims, s.bouncer = nil, nil, nil, nil, nil, 0, 0, nil
+	s.order, s.amounts, s.chosen, s.touched, s.parts, s.victims, s.bouncer = nil, nil, nil, nil, 0, 0, nil
 	s.shortlist.units = nil
 }
 

@@ -103,7 +103,7 @@ func TestAListOfMachinesSaysWhatAScanSays(t *testing.T) {
 			if err := s.SetUnit(v); err != nil {
 				t.Fatal(err)
 			}
-			u := s.units[v.Name]
+			u := s.units.named(v.Name)
 			mask, q := s.open.copyTo(nil), s.parcelOf([]*unit{u})
 			s.narrow(mask, u, []*unit{u})
 			want := s.scan(mask, &q).slot

@@ -190,7 +190,7 @@ func (s *Scheduler) connected(units []*unit) [][]*unit {
 	next := map[*unit][]*unit{}
 	for _, u := range units {
 		for _, name := range u.peers {
-			if p := s.units[name]; p != nil && p.picked {
+			if p := s.units.named(name); p != nil && p.picked {
 				next[u], next[p] = append(next[u], p), append(next[p], u)
 				u.tied, p.tied = true, true
 			}
@@ -254,7 +254,7 @@ func (s *Scheduler) appendClosure(to []*unit, u *unit, seen map[*unit]bool) []*u
 	}
 	seen[u] = true
 	for _, name := range u.peers {
-		if p := s.units[name]; p != nil {
+		if p := s.units.named(name); p != nil {
 			if s.isPending(p) {
 				to = s.appendClosure(to, p, seen)
 			}

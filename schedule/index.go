@@ -44,10 +44,10 @@ func (s *Scheduler) describe(slot int) {
 
 // entry returns the unit of that name, a new one if need be.
 func (s *Scheduler) entry(name string) *unit {
-	u := s.units[name]
+	u := s.units.named(name)
 	if u == nil {
 		u = s.newUnit(name)
-		s.units[name] = u
+		s.units.add(u)
 		s.names.add(u)
 		s.findPatterns(u)
 	}
@@ -223,7 +223,7 @@ func (s *Scheduler) settle(u *unit) {
 		s.pending.drop(u)
 	}
 	if !u.known && u.bound == "" {
-		delete(s.units, u.name)
+		s.units.drop(u)
 		s.names.drop(u)
 	}
 }

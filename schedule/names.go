@@ -68,7 +68,7 @@ func (s *Scheduler) matching(p *pattern) func(yield func(*unit) bool) {
 	return func(yield func(*unit) bool) {
 		switch {
 		case p.prefix == p.text: // one name
-			if u := s.units[p.text]; u != nil {
+			if u := s.units.named(p.text); u != nil {
 				yield(u)
 			}
 		case t != "":
@@ -78,7 +78,7 @@ func (s *Scheduler) matching(p *pattern) func(yield func(*unit) bool) {
 				}
 			}
 		default:
-			for _, u := range s.units {
+			for u := range s.units.all {
 				if !yield(u) {
 					return
 				}
@@ -94,7 +94,7 @@ func (s *Scheduler) ofGroup(name string) []*unit {
 	if template(name) == name {
 		return append(units, s.instances(name)...)
 	}
-	if u := s.units[name]; u != nil && !slices.Contains(units, u) {
+	if u := s.units.named(name); u != nil && !slices.Contains(units, u) {
 		units = append(units, u)
 	}
 	return units
@@ -104,7 +104,7 @@ func (s *Scheduler) ofGroup(name string) []*unit {
 func (s *Scheduler) instances(template string) []*unit {
 	if s.names.byTemplate == nil {
 		s.names.byTemplate = map[string][]*unit{}
-		for _, u := range s.units {
+		for u := range s.units.all {
 			s.names.add(u)
 		}
 	}

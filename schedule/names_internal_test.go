@@ -54,7 +54,7 @@ func checkNames(t *rapid.T, s *Scheduler) {
 	filed := map[string]int{}
 	for key, units := range s.names.byTemplate {
 		for _, u := range units {
-			if filed[u.name]++; s.units[u.name] != u || template(u.name) != key {
+			if filed[u.name]++; s.units.named(u.name) != u || template(u.name) != key {
 				t.Fatalf("%s is on file as of %s", u.name, key)
 			}
 		}
@@ -62,12 +62,13 @@ func checkNames(t *rapid.T, s *Scheduler) {
 	named := map[string]int{}
 	for key, units := range s.names.byGroup {
 		for _, u := range units {
-			if named[u.name]++; s.units[u.name] != u || u.spec.Spread.Group != key {
+			if named[u.name]++; s.units.named(u.name) != u || u.spec.Spread.Group != key {
 				t.Fatalf("%s is on file as of group %s", u.name, key)
 			}
 		}
 	}
-	for name, u := range s.units {
+	for u := range s.units.all {
+		name := u.name
 		if got, want := filed[name] == 1, s.names.byTemplate != nil && template(name) != ""; got != want {
 			t.Fatalf("%s is on file: got %v, want %v", name, got, want)
 		}

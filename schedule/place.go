@@ -219,7 +219,7 @@ func (s *Scheduler) keepID(mask bitset, u *unit) {
 
 func (s *Scheduler) keepPeers(mask bitset, u *unit, with []*unit) {
 	for _, name := range u.peers {
-		p := s.units[name]
+		p := s.units.named(name)
 		switch {
 		case p == nil || !p.active():
 			clear(mask)

@@ -17,7 +17,7 @@ func (s *Scheduler) Plan() Plan {
 
 // whole makes the cluster whole.
 func (s *Scheduler) whole() {
-	if s.garbage > 1000+len(s.units) {
+	if s.garbage > 1000+s.units.count() {
 		s.rebuildWith()
 	}
 	if s.settled {

@@ -68,7 +68,7 @@ func (s *Scheduler) improve(r Rebalance, budget int) bool {
 	case Skew:
 		return s.evenOut(budget)
 	case Fit:
-		u := s.units[r.Unit]
+		u := s.units.named(r.Unit)
 		return u != nil && s.isPending(u) && s.makeWay(u, min(maxFitMoves, budget-s.moved()))
 	default:
 		return s.level(budget, r.MinGain)

@@ -13,7 +13,7 @@ func (s *Scheduler) link() {
 	s.unlink()
 	carriers := map[*pattern][]*unit{}
 	var nodes []*unit
-	for _, u := range s.units {
+	for u := range s.units.all {
 		if !u.active() || u.spec.Global {
 			continue
 		}
@@ -33,7 +33,7 @@ func (s *Scheduler) link() {
 	var joined, over [][2]int
 	for i, u := range nodes {
 		for _, name := range u.peers {
-			if j, ok := number[s.units[name]]; ok {
+			if j, ok := number[s.units.named(name)]; ok {
 				joined = append(joined, [2]int{i, j})
 			}
 		}

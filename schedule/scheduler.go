@@ -27,10 +27,10 @@ import (
 type Scheduler struct {
 	opts Options
 
-	units   map[string]*unit // every name that is set or bound
-	names   names            // these, by what they begin with
-	globals []*unit          // active global units, by name
-	housed  int              // units that have a place
+	units   roll    // by every name that is set or bound
+	names   names   // these, by what they begin with
+	globals []*unit // active global units, by name
+	housed  int     // units that have a place
 
 	slots     map[string]int // by machine ID
 	machines  []*machine     // by slot, in order of ID
@@ -68,9 +68,7 @@ type Scheduler struct {
 	fresh   *trip // of units that come from nowhere
 	blanks  []unit
 	spare   []machine
-	trips   []trip
 	amounts []int64
-	chunk   int
 
 	// touched are the units that the plan being made has moved, or tried to.
 	touched []*unit
@@ -124,7 +122,6 @@ func (s *Scheduler) empty() {
 		opts:          s.opts,
 		scoring:       s.opts.Strategy,
 		ledger:        newLedger(),
-		units:         map[string]*unit{},
 		slots:         map[string]int{},
 		masks:         map[string]*mask{},
 		conflicts:     newPatterns(),
@@ -137,7 +134,6 @@ func (s *Scheduler) empty() {
 		loose:         &ties{rareTies: &rareTies{}},
 		home:          &trip{},
 		fresh:         &trip{touched: true, cause: CodeNew},
-		chunk:         1,
 	}
 }
 
@@ -172,28 +168,32 @@ func (s *Scheduler) rebuild(c Cluster) error {
 	s.spare = make([]machine, len(c.Machines))
 	s.furnish(len(c.Units))
 	s.ledger.reserve(len(c.Machines))
-	for _, m := range slices.SortedFunc(slices.Values(c.Machines), func(a, b Machine) int { return strings.Compare(a.ID, b.ID) }) {
+	machines := slices.Clone(c.Machines)
+	slices.SortFunc(machines, func(a, b Machine) int { return strings.Compare(a.ID, b.ID) })
+	for _, m := range machines {
 		s.addMachine(m)
 	}
 	// All patterns come before any name, so that no new pattern has to look
 	// through the names.
 	s.rebuilding = true
-	s.units = make(map[string]*unit, len(c.Units))
-	s.chunk = max(1, len(c.Units))
+	s.units.inOrder = make([]*unit, 0, len(c.Units))
+	s.blanks = make([]unit, len(c.Units))
+	units, bound := s.blanks, 0
 	s.pending.units = make([]*unit, 0, max(0, len(c.Units)-len(c.Placed)))
-	units := make([]*unit, len(c.Units))
 	for i := range c.Units {
 		v := &c.Units[i]
 		if err := s.checkUnit(v); err != nil {
 			return err
 		}
 		u := s.newUnit(v.Name)
-		units[i] = u
 		if len(c.Placed) > 0 {
 			u.bound = c.Placed[v.Name]
 		}
+		if u.bound != "" {
+			bound++
+		}
 		s.setSpec(u, v)
-		if s.units[v.Name] = u; len(s.units) <= i {
+		if !s.units.add(u) {
 			return fmt.Errorf("unit %q is given twice", v.Name)
 		}
 		s.usePatterns(u)
@@ -201,20 +201,26 @@ func (s *Scheduler) rebuild(c Cluster) error {
 			s.formTeam(v.group())
 		}
 	}
-	s.chunk = 1
 	s.rebuilding = false
-	for _, u := range units {
-		s.findPatterns(u)
-		s.arrive(u)
+	for i := range units {
+		s.findPatterns(&units[i])
+		s.arrive(&units[i])
 	}
-	for name, id := range c.Placed {
+	if bound < len(c.Placed) { // there are some that are not known
+		s.arriveUnknown(c.Placed)
+	}
+	s.garbage = 0
+	return nil
+}
+
+// arriveUnknown enters the units that are placed but not known.
+func (s *Scheduler) arriveUnknown(placed map[string]string) {
+	for name, id := range placed {
 		if u := s.entry(name); !u.known {
 			u.bound = id
 			s.arrive(u)
 		}
 	}
-	s.garbage = 0
-	return nil
 }
 
 // furnish gives each of the spare machines room for its part of so many units,
@@ -236,12 +242,12 @@ func (s *Scheduler) cluster() Cluster {
 	for slot := range s.alive.all {
 		c.Machines = append(c.Machines, s.machines[slot].Machine)
 	}
-	for name, u := range s.units {
+	for u := range s.units.all {
 		if u.known {
 			c.Units = append(c.Units, *u.spec)
 		}
 		if u.bound != "" {
-			c.Placed[name] = u.bound
+			c.Placed[u.name] = u.bound
 		}
 	}
 	return c
@@ -344,7 +350,7 @@ func (s *Scheduler) SetUnit(v Unit) error {
 // RemoveUnit tells that a unit is gone. If it is placed it stays so until Plan,
 // or Unbind.
 func (s *Scheduler) RemoveUnit(name string) {
-	u := s.units[name]
+	u := s.units.named(name)
 	if u == nil || !u.known {
 		return
 	}
@@ -369,7 +375,7 @@ func (s *Scheduler) Bind(unit, machine string) error {
 
 // Unbind tells that a unit is placed nowhere.
 func (s *Scheduler) Unbind(unit string) {
-	if u := s.units[unit]; u != nil && u.bound != "" {
+	if u := s.units.named(unit); u != nil && u.bound != "" {
 		s.rebind(u, "", nil)
 	}
 }

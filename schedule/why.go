@@ -48,7 +48,7 @@ func (c Candidate) String() string {
 // machine comes first, things have changed since it was placed. It is nil for a
 // unit that is unknown, inactive or global.
 func (s *Scheduler) Why(unit string) []Candidate {
-	u := s.units[unit]
+	u := s.units.named(unit)
 	if u == nil || !u.active() || u.spec.Global {
 		return nil
 	}
@@ -108,7 +108,7 @@ func (u *unit) unevenAt(slot int) []int {
 // Explain is the function Explain for the cluster as the Scheduler has it, after
 // the last plan.
 func (s *Scheduler) Explain(unit string) (Explanation, error) {
-	u := s.units[unit]
+	u := s.units.named(unit)
 	if u == nil || !u.known {
 		return Explanation{}, fmt.Errorf("unit %q is not in the cluster", unit)
 	}
@@ -119,7 +119,7 @@ func (s *Scheduler) Explain(unit string) (Explanation, error) {
 // WhyNot is the function WhyNot for the cluster as the Scheduler has it, after
 // the last plan.
 func (s *Scheduler) WhyNot(unit, machine string) []Reason {
-	u := s.units[unit]
+	u := s.units.named(unit)
 	switch slot, ok := s.slots[machine]; {
 	case u == nil || !u.known:
 		return []Reason{{Code: CodeUnknown}}
@@ -144,8 +144,8 @@ func (s *Scheduler) WhyNot(unit, machine string) []Reason {
 // All yields units and the machines they are placed on, by name of the unit.
 func (s *Scheduler) All() iter.Seq2[string, string] {
 	return func(yield func(unit, machine string) bool) {
-		for _, name := range slices.Sorted(maps.Keys(s.units)) {
-			if id := s.units[name].bound; id != "" && !yield(name, id) {
+		for _, name := range slices.Sorted(maps.Keys(s.units.index())) {
+			if id := s.units.named(name).bound; id != "" && !yield(name, id) {
 				return
 			}
 		}
