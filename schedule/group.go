@@ -9,12 +9,11 @@ import (
 // group is a connected set of pending units under MachineOf: one decision.
 type group struct {
 	units    []*unit // peers before those that follow them
-	name     string  // the least
-	at       int     // the position in the order of names
-	priority int     // the highest
-	eligible int     // log2 of the machines that could do, were they empty
-	size     int32   // the largest share of what they request in the mean machine
 	takes    parcel
+	priority int   // the highest
+	at       int32 // the position in the order of names
+	eligible int32 // log2 of the machines that could do, were they empty
+	size     int32 // the largest share of what they request in the mean machine
 	// free: they ask for nothing but resources and each other's company; plain:
 	// they also request something.
 	free, plain bool
@@ -35,11 +34,37 @@ func (s *Scheduler) pendingGroups() []group {
 	for i, units := range sets {
 		g := &groups[i]
 		s.makeGroup(g, units, open)
-		g.at = i
+		g.at = int32(i)
 		order[i] = turn{g.urgency() | uint64(g.eligible)<<32 | uint64(2*wholeShare-g.size), i}
 	}
-	arrange(groups, inTurn(order))
+	groups = arrange(groups, inTurn(order))
+	gather(groups)
 	return groups
+}
+
+// gather lays out what groups take in the order in which they are, and are going
+// to be read.
+func gather(groups []group) {
+	n := 0
+	for i := range groups {
+		n += len(groups[i].takes.requested)
+		if groups[i].takes.estimated {
+			n += len(groups[i].takes.weighed)
+		}
+	}
+	amounts := make([]int64, 0, n)
+	copied := func(some []int64) []int64 {
+		amounts = append(amounts, some...)
+		return slices.Clip(amounts[len(amounts)-len(some):])
+	}
+	for i := range groups {
+		q := &groups[i].takes
+		if q.requested = copied(q.requested); q.estimated {
+			q.weighed = copied(q.weighed)
+		} else {
+			q.weighed = q.requested
+		}
+	}
 }
 
 // urgency is less for a group of higher priority, and leaves 40 bits for what
@@ -49,34 +74,20 @@ func (g *group) urgency() uint64 { return uint64(-leastPriority-g.priority) << 4
 // arranged returns groups in the order of keys, and of equal ones in the order
 // in which they are.
 func arranged(groups []group, key func(g *group) uint64) []group {
-	groups = slices.Clone(groups)
 	order := make([]turn, len(groups))
 	for i := range groups {
 		order[i] = turn{key(&groups[i]), i}
 	}
-	arrange(groups, inTurn(order))
-	return groups
+	return arrange(groups, inTurn(order))
 }
 
-// arrange puts groups in order, in place, ring by ring of those that change
-// places.
-func arrange(groups []group, order []turn) {
-	for i := range order {
-		if order[i].at < 0 {
-			continue
-		}
-		first := groups[i]
-		for at := i; ; {
-			from := order[at].at
-			order[at].at = -1
-			if from == i {
-				groups[at] = first
-				break
-			}
-			groups[at] = groups[from]
-			at = from
-		}
+// arrange returns groups in an order.
+func arrange(groups []group, order []turn) []group {
+	arranged := make([]group, len(groups))
+	for i, t := range order {
+		arranged[i] = groups[t.at]
 	}
+	return arranged
 }
 
 // turn is the position of a group in the order of names, with a key that is less
@@ -129,7 +140,7 @@ func (s *Scheduler) newGroup(units []*unit, open int) group {
 
 // makeGroup looks at what the units of a group ask for together.
 func (s *Scheduler) makeGroup(g *group, units []*unit, open int) {
-	g.name, g.priority = units[0].name, units[0].spec.Priority
+	g.priority = leastPriority
 	picky, choosy := false, false
 	for _, u := range units {
 		g.priority = max(g.priority, u.spec.Priority)
@@ -149,13 +160,16 @@ func (s *Scheduler) makeGroup(g *group, units []*unit, open int) {
 	if picky {
 		n /= 2
 	}
-	g.eligible = bits.Len(uint(n))
+	g.eligible = int32(bits.Len(uint(n)))
 	g.takes = s.ledger.newParcel(units, &s.amounts)
 	g.size = s.ledger.meanShare(&g.takes)
 	g.free = !picky && !choosy
 	g.plain = g.free && g.takes.heavy
 	g.units = s.peersFirst(units)
 }
+
+// name is the least of the units'.
+func (g group) name() string { return slices.MinFunc(g.units, compareUnits).name }
 
 // replaces reports whether others have to leave where the group comes.
 func (g group) replaces() bool {

@@ -66,7 +66,7 @@ func (s *Scheduler) preempt() (any bool) {
 			continue
 		}
 		for _, v := range best.victims {
-			s.evict(v, CodePreempted, g.name)
+			s.evict(v, CodePreempted, g.name())
 		}
 		s.victims += len(best.victims)
 		mask := bitset{}

@@ -43,7 +43,7 @@ func TestTheSearchForVictimsFindsThoseThatAScanFinds(t *testing.T) {
 			got, ok := b.leastMess(g, limit)
 			want, can := b.scan(g, limit)
 			if ok != can || got.mess != want.mess || !slices.Equal(got.victims, want.victims) {
-				t.Fatalf("room for %s, of %d units: the search finds %+v, %v, the scan %+v, %v", g.name, limit, got, ok, want, can)
+				t.Fatalf("room for %s, of %d units: the search finds %+v, %v, the scan %+v, %v", g.name(), limit, got, ok, want, can)
 			}
 			if ok {
 				found++
