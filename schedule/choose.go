@@ -164,7 +164,8 @@ func (w *search) readPromising() {
 	}
 	if at.shape != nil {
 		row := at.shape.planes[at.plane].rows[at.row]
-		w.readUsed(at.shape, row, int(at.plane), int(at.line))
+		ahead, _ := w.coming(at.shape, int(at.plane))
+		w.readUsed(at.shape, row, int(at.line), ahead)
 		w.seen = row.cells[at.line]
 	}
 }
@@ -199,7 +200,7 @@ func (w *search) walkPlane(sh *shape, p *plane, k int) {
 		row := p.rows[i]
 		for j := next(&row.filled, 0); j >= 0 && usedFrom(j)+across <= w.most; j = next(&row.filled, j+1) {
 			if !beyond(row.least[j]+coming, w.limit) && row.cells[j] != w.seen {
-				w.readUsed(sh, row, k, j)
+				w.readUsed(sh, row, j, ahead)
 			}
 		}
 	}
@@ -275,9 +276,8 @@ func next(filled *[levels / 64]uint64, from int) int {
 }
 
 // readUsed looks at the slots of a cell that may be better than the best so far,
-// for Balance.
-func (w *search) readUsed(sh *shape, row *gridRow, plane, j int) {
-	ahead, _ := w.coming(sh, plane)
+// for Balance; ahead is what comes of the resource of the plane.
+func (w *search) readUsed(sh *shape, row *gridRow, j int, ahead int32) {
 	c := row.cells[j]
 	// There is room where less than the whole is taken in the end.
 	if w.most >= wholeShare && !c.admits(w.q) {
@@ -362,11 +362,11 @@ func (w *search) take(r rank) bool {
 	if len(w.found) == w.want {
 		w.found = w.found[:w.want-1]
 	}
-	i := len(w.found)
-	for i > 0 && r.before(w.found[i-1]) {
-		i--
+	w.found = append(w.found, r)
+	for i := len(w.found) - 1; i > 0 && r.before(w.found[i-1]); i-- {
+		w.found[i-1], w.found[i] = r, w.found[i-1]
 	}
-	if w.found = slices.Insert(w.found, i, r); len(w.found) == w.want {
+	if len(w.found) == w.want {
 		w.last = w.found[w.want-1]
 		w.atMost(int32(min(w.last.value, maxValue)))
 	}
