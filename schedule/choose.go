@@ -199,11 +199,19 @@ func (w *search) walkPlane(sh *shape, p *plane, k int) {
 	for i := next(&p.filled, 0); i >= 0 && usedFrom(i)+ahead <= w.most; i = next(&p.filled, i+1) {
 		row := p.rows[i]
 		for j := next(&row.filled, 0); j >= 0 && usedFrom(j)+across <= w.most; j = next(&row.filled, j+1) {
-			if !beyond(row.least[j]+coming, w.limit) && row.cells[j] != w.seen {
+			if !beyond(row.least[j]+coming, w.limit) && w.mayTake(row.first[j], ahead) && row.cells[j] != w.seen {
 				w.readUsed(sh, row, j, ahead)
 			}
 		}
 	}
+}
+
+// mayTake reports whether a slot may be better than the best so far, for
+// Balance, judged by one share alone. If it is not, nor are those that follow it
+// in its cell.
+func (w *search) mayTake(e entry, ahead int32) bool {
+	share := e.share() + ahead
+	return share < w.most || share == w.most && (w.last.slot < 0 || e.rank().sooner(w.last))
 }
 
 // walkFree goes through rows and lines, for Pack, from the least free shares

@@ -78,6 +78,7 @@ type plane struct {
 type gridRow struct {
 	cells  [levels]*cell
 	filled [levels / 64]uint64
+	first  [levels]entry  // of each cell that is not empty
 	least  [levels]uint64 // at most the smallest share; vacant for an empty cell
 	most   [levels]uint64 // at least the largest share
 }
@@ -336,6 +337,7 @@ func (sh *shape) insert(at place) {
 	}
 	i, _ := slices.BinarySearch(c.entries, at.entry)
 	c.entries = slices.Insert(c.entries, i, at.entry)
+	row.first[at.line] = c.entries[0]
 	row.filled[at.line/64] |= 1 << (at.line % 64)
 	p.filled[at.row/64] |= 1 << (at.row % 64)
 }
@@ -353,6 +355,7 @@ func (sh *shape) remove(at place) {
 		c.loose = true
 	}
 	if len(c.entries) > 0 {
+		row.first[at.line] = c.entries[0]
 		return
 	}
 	c.room, row.least[at.line] = c.room[:0], vacant
