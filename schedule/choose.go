@@ -271,13 +271,16 @@ func (w *search) enough(sh *shape, r int) int {
 // next returns the first line that is marked as filled from the given one on,
 // -1 for none.
 func next(filled *[levels / 64]uint64, from int) int {
-	for i := from / 64; i < len(filled); i++ {
-		word := filled[i]
-		if skip := from - i*64; skip > 0 {
-			word = word >> skip << skip
-		}
-		if word != 0 {
-			return i*64 + bits.TrailingZeros64(word)
+	i := from / 64
+	if i >= len(filled) {
+		return -1
+	}
+	if word := filled[i] >> (from % 64); word != 0 {
+		return from + bits.TrailingZeros64(word)
+	}
+	for i++; i < len(filled); i++ {
+		if filled[i] != 0 {
+			return i*64 + bits.TrailingZeros64(filled[i])
 		}
 	}
 	return -1
