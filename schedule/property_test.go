@@ -387,6 +387,9 @@ func (w *world) forgetRequests() {
 
 func TestMalformedInputIsRefused(t *testing.T) {
 	m, u := schedule.Machine{ID: "m1"}, schedule.Unit{Name: "a.service"}
+	gpus := func(n int64) schedule.Unit {
+		return schedule.Unit{Name: fmt.Sprintf("%d.service", n), Request: schedule.Resources{Counters: map[string]int64{"gpu": n}}}
+	}
 	for _, c := range []struct {
 		in   schedule.Cluster
 		opts schedule.Options
@@ -396,9 +399,12 @@ func TestMalformedInputIsRefused(t *testing.T) {
 		{in: schedule.Cluster{Machines: []schedule.Machine{m, m}}, want: `machine "m1" is given twice`},
 		{in: schedule.Cluster{Units: []schedule.Unit{{}}}, want: "unit without a name"},
 		{in: schedule.Cluster{Units: []schedule.Unit{u, u}}, want: `unit "a.service" is given twice`},
+		{in: schedule.Cluster{Units: []schedule.Unit{u, {Name: "b.service"}, u}}, want: `unit "a.service" is given twice`},
+		{in: schedule.Cluster{Units: []schedule.Unit{{Name: "b.service"}, u, {Name: "b.service"}}}, want: `unit "b.service" is given twice`},
 		{in: schedule.Cluster{Placed: map[string]string{"a.service": ""}}, want: `placement of unit "a.service" on machine "": neither may be empty`},
 		{in: schedule.Cluster{Units: []schedule.Unit{{Name: "a.service", Request: schedule.Resources{CPU: -1}}}}, want: `unit "a.service": request: cpu is -1, want 0 to 2251799813685248`},
 		{in: schedule.Cluster{Units: []schedule.Unit{{Name: "a.service", Estimate: schedule.Resources{Counters: map[string]int64{"cpu": 1}}}}}, want: `unit "a.service": estimate: counter cpu has the name of a resource`},
+		{in: schedule.Cluster{Units: []schedule.Unit{gpus(1), gpus(-1)}}, want: `unit "-1.service": request: gpu is -1, want 0 to 2251799813685248`},
 		{in: schedule.Cluster{Machines: []schedule.Machine{{ID: "m1", Capacity: &schedule.Resources{Disk: 1 << 60}}}}, want: `machine "m1": capacity: disk is 1152921504606846976, want 0 to 2251799813685248`},
 		{in: schedule.Cluster{Machines: []schedule.Machine{{ID: "m1", State: 7}}}, want: `machine "m1": unknown state 7`},
 		{in: schedule.Cluster{Machines: []schedule.Machine{{ID: "m1", Dedicated: "gpu"}}}, want: `machine "m1": dedicated is "gpu", want KEY=VALUE`},
