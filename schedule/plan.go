@@ -61,7 +61,7 @@ func Compute(c Cluster, o Options) (Plan, error) {
 		return Plan{}, err
 	}
 	s := New(o)
-	if err := s.Reset(c); err != nil {
+	if err := s.load(c); err != nil {
 		return Plan{}, err
 	}
 	return s.Plan(), nil

@@ -140,6 +140,15 @@ func (s *Scheduler) empty() {
 // Reset replaces all the Scheduler knows with a cluster. On an error, for
 // malformed input as in Compute, it stays as it is.
 func (s *Scheduler) Reset(c Cluster) error {
+	if err := s.load(c); err != nil {
+		return err
+	}
+	s.units.index() // as changes are to come, which name units
+	return nil
+}
+
+// load is Reset for one plan.
+func (s *Scheduler) load(c Cluster) error {
 	if err := c.validate(); err != nil {
 		return err
 	}
