@@ -35,10 +35,10 @@
 //
 // # Large
 //
-//	go run ./examples/versus scale                              ten minutes, 7 GB of disk
+//	go run ./examples/versus scale                              five minutes, 7 GB of disk
 //	go run ./examples/versus scale --keys 1000000 --watchers 10000
 //	go run ./examples/versus scale parked
-//	go run ./examples/versus scale join --join-keys 10000000
+//	go run ./examples/versus scale join --join-keys 10000000    half an hour, 3 GB
 //
 // Writes millions of keys into a key space on disk, opens, lists, copies and
 // removes them, has a member join a cluster that holds many while writes go on,
