@@ -53,13 +53,16 @@
 // commands of 256 bytes; medians on 2 shared cores of an AMD EPYC, where an
 // fdatasync takes about 110 µs, of
 //
-//	go test -run - -bench . -count 5 ./raftstore
+//	go test -run - -bench . -count 3 ./raftstore
 //
 //	                                   1 member    3 members
-//	1 proposer, median latency         120 µs      211 µs
-//	256 proposers, commands/s          447,000     163,000
-//	  CPU of all members, each         2.3 µs      6.6 µs
-//	128 readers a core, ReadBarrier/s              2,220,000
+//	1 proposer, median latency         154 µs      257 µs
+//	256 proposers, commands/s          476,000     129,000
+//	  CPU of all members, each         2.3 µs      8.5 µs
+//	128 readers a core, ReadBarrier/s              1,740,000
+//
+// Others use the machine, and with them these numbers vary by a third from one hour
+// to the next.
 //
 // What a state of 1 GiB takes to be opened, copied and sent is measured in
 // internal/bigstate.
