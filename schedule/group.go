@@ -29,15 +29,15 @@ func (s *Scheduler) pendingGroups() []group {
 	s.placed = slices.Grow(s.placed[:0], len(s.order))
 	sets := s.connected(s.order)
 	groups := make([]group, len(sets))
-	order := make([]turn, len(sets))
 	open := s.open.count()
 	for i, units := range sets {
 		g := &groups[i]
 		s.makeGroup(g, units, open)
 		g.at = int32(i)
-		order[i] = turn{g.urgency() | uint64(g.eligible)<<32 | uint64(2*wholeShare-g.size), i}
 	}
-	groups = arrange(groups, inTurn(order))
+	groups = arranged(groups, func(g *group) uint64 {
+		return g.urgency() | uint64(g.eligible)<<32 | uint64(2*wholeShare-g.size)
+	})
 	gather(groups)
 	return groups
 }
@@ -78,16 +78,11 @@ func arranged(groups []group, key func(g *group) uint64) []group {
 	for i := range groups {
 		order[i] = turn{key(&groups[i]), i}
 	}
-	return arrange(groups, inTurn(order))
-}
-
-// arrange returns groups in an order.
-func arrange(groups []group, order []turn) []group {
-	arranged := make([]group, len(groups))
-	for i, t := range order {
-		arranged[i] = groups[t.at]
+	sorted := make([]group, len(groups))
+	for i, t := range inTurn(order) {
+		sorted[i] = groups[t.at]
 	}
-	return arranged
+	return sorted
 }
 
 // turn is the position of a group in the order of names, with a key that is less

@@ -251,14 +251,10 @@ func (w *want) hopeless(from int) bool {
 func messOf(clumps []*lodger, slot int) mess {
 	sum := mess{highest: -1 << 31, slot: slot}
 	for _, c := range clumps {
-		sum.add(c)
+		sum.highest = max(sum.highest, c.priority)
+		sum.weight += c.weight()
+		sum.units += len(c.units)
+		sum.size += int64(c.size)
 	}
 	return sum
-}
-
-func (m *mess) add(c *lodger) {
-	m.highest = max(m.highest, c.priority)
-	m.weight += c.weight()
-	m.units += len(c.units)
-	m.size += int64(c.size)
 }
