@@ -43,11 +43,6 @@ func statusOf(err error) byte {
 
 var errMalformed = errors.New("httppeer: malformed message")
 
-func decodeOutcomes(b []byte) ([]raftstore.Outcome, error) {
-	d := decoder{b}
-	return d.outcomes()
-}
-
 // outcomes reads what is left as outcomes.
 func (d *decoder) outcomes() ([]raftstore.Outcome, error) {
 	outs := make([]raftstore.Outcome, d.count(3))
@@ -73,11 +68,6 @@ func appendCommands(b []byte, cmds [][]byte) []byte {
 		b = append(b, c...)
 	}
 	return b
-}
-
-func decodeCommands(b []byte) ([][]byte, error) {
-	d := decoder{b}
-	return d.commands()
 }
 
 // commands reads what is left as commands.

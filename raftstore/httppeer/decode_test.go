@@ -13,11 +13,11 @@ func FuzzDecodeOutcomes(f *testing.F) {
 	f.Add(encodeOutcomes(nil, []raftstore.Outcome{{Index: 9, Result: []byte("r")}, {Err: raftstore.ErrDropped}}))
 	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0x0f})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		outs, err := decodeOutcomes(b)
+		outs, err := (&decoder{b}).outcomes()
 		if err != nil {
 			return
 		}
-		again, err := decodeOutcomes(encodeOutcomes(nil, outs))
+		again, err := (&decoder{encodeOutcomes(nil, outs)}).outcomes()
 		if err != nil || len(again) != len(outs) {
 			t.Fatalf("decode(encode(%v)) = %v, %v", outs, again, err)
 		}
@@ -34,7 +34,7 @@ func FuzzDecodeCommands(f *testing.F) {
 	f.Add([]byte{2, 1, 'a', 0})
 	f.Add(binary.AppendUvarint(nil, 1<<60))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		cmds, err := decodeCommands(b)
+		cmds, err := (&decoder{b}).commands()
 		if err != nil {
 			return
 		}
